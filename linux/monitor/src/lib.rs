@@ -1,0 +1,3 @@
+//! One process per container: streams, log, exit code, exec.
+
+pub mod messages;

@@ -1,0 +1,3 @@
+//! The user namespace and what lives in it: id maps, holder.
+
+pub mod messages;

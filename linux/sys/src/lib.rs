@@ -1,0 +1,7 @@
+//! Every syscall and every `unsafe` of Bryo, in three floors: raw ABI (what the kernel's headers
+//! say), safe handles (owned descriptors, checked arguments) and policy (how Bryo uses them).
+//!
+//! What belongs here: anything that needs `unsafe`, a kernel structure, or a retry rule that a man
+//! page demands. What does not: decisions about containers, Docker's vocabulary, JSON.
+
+pub mod channel;
