@@ -5,3 +5,4 @@
 //! page demands. What does not: decisions about containers, Docker's vocabulary, JSON.
 
 pub mod channel;
+pub mod rooted;
