@@ -6,6 +6,7 @@
 mod container;
 mod event;
 mod filter;
+mod image;
 mod network;
 mod view;
 mod volume;
@@ -13,6 +14,7 @@ mod volume;
 pub use container::*;
 pub use event::*;
 pub use filter::*;
+pub use image::*;
 pub use network::*;
 pub use view::*;
 pub use volume::*;
