@@ -6,3 +6,9 @@
 
 pub mod channel;
 pub mod rooted;
+pub mod fork;
+pub mod ns;
+pub mod pidfd;
+pub mod process;
+pub mod signal;
+pub mod user;
