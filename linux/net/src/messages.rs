@@ -30,6 +30,15 @@ pub struct GateConfig {
     pub socket: String,
     /// MTU of bridges and veths.
     pub mtu: u32,
+    /// The file that names the host's resolvers; followed when it changes. Containers reach these resolvers, also
+    /// loopback ones, at port 53 (UDP and TCP) of their bridge's gateway address.
+    #[serde(default = "default_resolv_conf")]
+    pub resolv_conf: String,
+}
+
+/// `/etc/resolv.conf`.
+pub fn default_resolv_conf() -> String {
+    "/etc/resolv.conf".to_owned()
 }
 
 /// One bridge network.
@@ -70,6 +79,9 @@ pub struct Endpoint {
     pub gateway6: Option<Ipv6Addr>,
     /// MTU.
     pub mtu: u32,
+    /// The container must not reach others of the same bridge directly (the network has `icc` off).
+    #[serde(default)]
+    pub isolated: bool,
 }
 
 /// Transport protocols that can be published.

@@ -5,6 +5,7 @@
 //! page demands. What does not: decisions about containers, Docker's vocabulary, JSON.
 
 pub mod channel;
+pub mod netlink;
 pub mod rooted;
 pub mod fork;
 pub mod ns;
@@ -12,3 +13,4 @@ pub mod pidfd;
 pub mod process;
 pub mod signal;
 pub mod user;
+pub mod sockopt;

@@ -1,0 +1,286 @@
+//! rtnetlink requests as bytes: links, addresses, routes and rules. No sockets here; a [`Batch`] is filled and somebody
+//! else submits it in the right network namespace.
+//!
+//! The numbers are those of linux/rtnetlink.h, if_link.h, if_addr.h and fib_rules.h.
+
+use std::net::IpAddr;
+
+use bryo_sys::netlink::{ACK, Batch, CREATE, EXCL, Payload, REPLACE};
+
+const NEWLINK: u16 = 16;
+const DELLINK: u16 = 17;
+const NEWADDR: u16 = 20;
+const NEWROUTE: u16 = 24;
+const DELROUTE: u16 = 25;
+const NEWRULE: u16 = 32;
+const DELRULE: u16 = 33;
+
+const IFF_UP: u32 = 1;
+
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+const IFLA_MASTER: u16 = 10;
+const IFLA_PROTINFO: u16 = 12;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_AF_SPEC: u16 = 26;
+const IFLA_NET_NS_FD: u16 = 28;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const VETH_INFO_PEER: u16 = 1;
+const IFLA_BRPORT_ISOLATED: u16 = 33;
+const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
+/// `IN6_ADDR_GEN_MODE_NONE`: no link-local address.
+const ADDR_GEN_NONE: u8 = 1;
+const AF_INET: u8 = 2;
+const AF_BRIDGE: u8 = 7;
+const AF_INET6: u8 = 10;
+
+/// The routing table that delivers marked packets locally.
+pub const TABLE_LOCAL: u8 = 100;
+/// The routing table that sends marked packets to the gate's tun device.
+pub const TABLE_TUN: u8 = 101;
+
+/// A veth pair to make.
+#[derive(Debug, Clone, Copy)]
+pub struct Veth<'a> {
+    /// Name of this end.
+    pub name: &'a str,
+    /// Index of the bridge that this end joins.
+    pub bridge: u32,
+    /// Name of the other end.
+    pub peer: &'a str,
+    /// Network namespace of the other end, a descriptor of this process.
+    pub peer_netns: i32,
+    /// Hardware address of the other end.
+    pub peer_mac: [u8; 6],
+    /// MTU of both.
+    pub mtu: u32,
+}
+
+/// Makes a veth pair: this end up and in its bridge, the other end named, addressed and down in its namespace.
+///
+/// The other end stays down so that its IPv6 settings come before its first packet.
+pub fn add_veth(batch: &mut Batch, veth: &Veth<'_>) {
+    let peer_netns = u32::try_from(veth.peer_netns).unwrap_or(u32::MAX);
+    batch.message("make a veth pair", NEWLINK, ACK | CREATE | EXCL, |m| {
+        m.raw(&link_header(0, 0, IFF_UP, IFF_UP))
+            .str(IFLA_IFNAME, veth.name)
+            .u32(IFLA_MTU, veth.mtu)
+            .u32(IFLA_MASTER, veth.bridge)
+            .nest(IFLA_LINKINFO, |info| {
+                info.str(IFLA_INFO_KIND, "veth").nest(IFLA_INFO_DATA, |data| {
+                    data.nest(VETH_INFO_PEER, |peer| {
+                        peer.raw(&link_header(0, 0, 0, 0))
+                            .str(IFLA_IFNAME, veth.peer)
+                            .attr(IFLA_ADDRESS, &veth.peer_mac)
+                            .u32(IFLA_MTU, veth.mtu)
+                            .u32(IFLA_NET_NS_FD, peer_netns);
+                    });
+                });
+            });
+    });
+}
+
+/// Makes a bridge, up. An existing one of this name is left as it is.
+pub fn add_bridge(batch: &mut Batch, name: &str, mac: [u8; 6], mtu: u32) {
+    batch.message("make a bridge", NEWLINK, ACK | CREATE, |m| {
+        // A fixed hardware address: else the bridge takes a port's and containers' neighbour entries go stale.
+        m.raw(&link_header(0, 0, IFF_UP, IFF_UP))
+            .str(IFLA_IFNAME, name)
+            .attr(IFLA_ADDRESS, &mac)
+            .u32(IFLA_MTU, mtu)
+            .nest(IFLA_LINKINFO, |info| {
+                info.str(IFLA_INFO_KIND, "bridge");
+            });
+    });
+}
+
+/// Takes a link away by name.
+pub fn delete_link(batch: &mut Batch, name: &str) {
+    batch.message("delete a link", DELLINK, ACK, |m| {
+        m.raw(&link_header(0, 0, 0, 0)).str(IFLA_IFNAME, name);
+    });
+}
+
+/// Brings a link up.
+pub fn link_up(batch: &mut Batch, index: u32) {
+    batch.message("bring a link up", NEWLINK, ACK, |m| {
+        m.raw(&link_header(0, index, IFF_UP, IFF_UP));
+    });
+}
+
+/// Sets a link's MTU and brings it up.
+pub fn link_up_with_mtu(batch: &mut Batch, index: u32, mtu: u32) {
+    batch.message("set a link's MTU", NEWLINK, ACK, |m| {
+        m.raw(&link_header(0, index, IFF_UP, IFF_UP)).u32(IFLA_MTU, mtu);
+    });
+}
+
+/// Keeps the kernel from giving a link a link-local IPv6 address of its own.
+pub fn no_link_local(batch: &mut Batch, index: u32) {
+    batch.message("switch automatic IPv6 addresses off", NEWLINK, ACK, |m| {
+        m.raw(&link_header(0, index, 0, 0)).nest(IFLA_AF_SPEC, |families| {
+            families.nest(u16::from(AF_INET6), |v6| {
+                v6.attr(IFLA_INET6_ADDR_GEN_MODE, &[ADDR_GEN_NONE]);
+            });
+        });
+    });
+}
+
+/// Keeps a bridge's port from reaching other isolated ports (Linux 4.18); the bridge itself stays reachable.
+pub fn isolate_port(batch: &mut Batch, index: u32) {
+    batch.message("isolate a bridge port", NEWLINK, ACK, |m| {
+        m.raw(&link_header(AF_BRIDGE, index, 0, 0)).nest(IFLA_PROTINFO, |port| {
+            port.attr(IFLA_BRPORT_ISOLATED, &[1]);
+        });
+    });
+}
+
+/// Adds an address with its prefix route; an existing one is no error. IPv6 addresses are usable at once (no
+/// duplicate detection).
+pub fn add_address(batch: &mut Batch, index: u32, address: IpAddr, prefix: u8) {
+    const IFA_ADDRESS: u16 = 1;
+    const IFA_LOCAL: u16 = 2;
+    const IFA_BROADCAST: u16 = 4;
+    const IFA_F_NODAD: u8 = 2;
+    let flags = if address.is_ipv6() { IFA_F_NODAD } else { 0 };
+    batch.message("add an address", NEWADDR, ACK | CREATE | REPLACE, |m| {
+        let [a, b, c, d] = index.to_ne_bytes();
+        let bytes = octets(address);
+        m.raw(&[family(address), prefix, flags, 0, a, b, c, d]);
+        m.attr(IFA_LOCAL, &bytes).attr(IFA_ADDRESS, &bytes);
+        if let IpAddr::V4(v4) = address {
+            let host_bits = u32::MAX.checked_shr(u32::from(prefix)).unwrap_or(0);
+            let broadcast = u32::from(v4) | host_bits;
+            if prefix < 31 {
+                m.attr(IFA_BROADCAST, &broadcast.to_be_bytes());
+            }
+        }
+    });
+}
+
+/// Where a route leads.
+#[derive(Debug, Clone, Copy)]
+pub enum Route {
+    /// The default route of the main table over a gateway.
+    Default {
+        /// The gateway.
+        gateway: IpAddr,
+        /// The interface.
+        index: u32,
+    },
+    /// The default route of a table straight into an interface.
+    Device {
+        /// Of IPv6 or of IPv4.
+        v6: bool,
+        /// The interface.
+        index: u32,
+        /// The table.
+        table: u8,
+    },
+    /// Everything is local: the default route of a table, type "local", over loopback.
+    Local {
+        /// Of IPv6 or of IPv4.
+        v6: bool,
+        /// The table.
+        table: u8,
+    },
+}
+
+/// The main routing table.
+pub const TABLE_MAIN: u8 = 254;
+
+/// Adds or replaces a route.
+pub fn add_route(batch: &mut Batch, route: Route) {
+    batch.message("add a route", NEWROUTE, ACK | CREATE | REPLACE, |m| route_body(m, route));
+}
+
+/// Takes a route away.
+pub fn delete_route(batch: &mut Batch, route: Route) {
+    batch.message("delete a route", DELROUTE, ACK, |m| route_body(m, route));
+}
+
+fn route_body(m: &mut Payload<'_>, route: Route) {
+    const RTA_OIF: u16 = 4;
+    const RTA_GATEWAY: u16 = 5;
+    const PROTOCOL_BOOT: u8 = 3;
+    const SCOPE_UNIVERSE: u8 = 0;
+    const SCOPE_LINK: u8 = 253;
+    const SCOPE_HOST: u8 = 254;
+    const TYPE_UNICAST: u8 = 1;
+    const TYPE_LOCAL: u8 = 2;
+    let (v6, table, scope, kind, index) = match route {
+        Route::Default { gateway, index } => {
+            (gateway.is_ipv6(), TABLE_MAIN, SCOPE_UNIVERSE, TYPE_UNICAST, index)
+        }
+        Route::Device { v6, index, table } => (v6, table, SCOPE_LINK, TYPE_UNICAST, index),
+        Route::Local { v6, table } => (v6, table, SCOPE_HOST, TYPE_LOCAL, LOOPBACK),
+    };
+    let family = if v6 { AF_INET6 } else { AF_INET };
+    m.raw(&[family, 0, 0, 0, table, PROTOCOL_BOOT, scope, kind, 0, 0, 0, 0]);
+    if let Route::Default { gateway, .. } = route {
+        m.attr(RTA_GATEWAY, &octets(gateway));
+    }
+    m.u32(RTA_OIF, index);
+}
+
+/// Loopback's index in every network namespace.
+pub const LOOPBACK: u32 = 1;
+
+/// A policy routing rule: packets with `mark` (any packet without one) are looked up in `table`.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// Of IPv6 or of IPv4.
+    pub v6: bool,
+    /// Position; lower comes first.
+    pub priority: u32,
+    /// The packet's mark.
+    pub mark: Option<u32>,
+    /// Where to look.
+    pub table: u8,
+}
+
+/// Adds a rule; EEXIST if it is there already.
+pub fn add_rule(batch: &mut Batch, rule: Rule) {
+    batch.message("add a routing rule", NEWRULE, ACK | CREATE | EXCL, |m| rule_body(m, rule));
+}
+
+/// Takes a rule away; ENOENT if there is none.
+pub fn delete_rule(batch: &mut Batch, rule: Rule) {
+    batch.message("delete a routing rule", DELRULE, ACK, |m| rule_body(m, rule));
+}
+
+fn rule_body(m: &mut Payload<'_>, rule: Rule) {
+    const FRA_PRIORITY: u16 = 6;
+    const FRA_FWMARK: u16 = 10;
+    const TO_TABLE: u8 = 1;
+    let family = if rule.v6 { AF_INET6 } else { AF_INET };
+    m.raw(&[family, 0, 0, 0, rule.table, 0, 0, TO_TABLE, 0, 0, 0, 0]);
+    m.u32(FRA_PRIORITY, rule.priority);
+    if let Some(mark) = rule.mark {
+        m.u32(FRA_FWMARK, mark);
+    }
+}
+
+/// `struct ifinfomsg`.
+fn link_header(family: u8, index: u32, flags: u32, change: u32) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[0] = family;
+    bytes[4..8].copy_from_slice(&index.to_ne_bytes());
+    bytes[8..12].copy_from_slice(&flags.to_ne_bytes());
+    bytes[12..16].copy_from_slice(&change.to_ne_bytes());
+    bytes
+}
+
+fn family(address: IpAddr) -> u8 {
+    if address.is_ipv6() { AF_INET6 } else { AF_INET }
+}
+
+/// An address as the kernel's bytes.
+pub fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
