@@ -1,15 +1,25 @@
-//! What the engine and the holder say to each other over `EXEC_ROOT/holder.sock`.
+//! What the engine and the holder say to each other: on the channel that the holder is born with, and later over
+//! `EXEC_ROOT/holder.sock`.
 //!
 //! ```text
+//! engine                                   child, to become the holder
+//!   │ (fork)                                 │ setsid, closes all it inherited
+//!   │                                        │ unshare(NEWUSER)
+//!   │ ◀── Birth::Made ───────────────────── │ (or Refused {step, errno})
+//!   │ newuidmap, newgidmap                   │
+//!   │ ─── Birth::Mapped ──────────────────▶ │ unshare(NEWNS), listens on holder.sock
+//!   │ ◀── Birth::Ready ──────────────────── │ (or Refused, or Failed)
+//!   ╳                                        │ its loop begins
+//!
 //! engine                                   holder (uid 0 in Bryo's user and mount namespace)
 //!   │ connect                                │
 //!   │ ─── Hello ──────────────────────────▶ │
-//!   │ ◀── Holding {version, pid, …} ─────── │
+//!   │ ◀── Holding {version, pid, …} + [fds]─ │ its user and its mount namespace
 //!   │ ─── SpawnMonitor {container} + [ch] ▶ │ fork; the child runs the monitor on channel `ch`
 //!   │ ◀── Spawned {pid} ─────────────────── │
 //!   │ ─── SpawnGate {} + [ch] ────────────▶ │ (makes EXEC_ROOT/netns first if there is none)
 //!   │ ◀── Spawned {pid} ─────────────────── │
-//!   │ ─── Quit ───────────────────────────▶ │ only when no monitor is left; unmounts, ends the gate
+//!   │ ─── Quit ───────────────────────────▶ │ kills what is left, unmounts
 //!   │ ◀── Bye ────────────────────────────── │
 //! ```
 //!
@@ -17,8 +27,33 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::refusal::Step;
+
 /// The protocol's version; a holder of another version is replaced, not spoken to.
 pub const VERSION: u32 = 1;
+
+/// What is said while the holder is made, in both directions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Birth {
+    /// The user namespace exists and waits for its maps (in single-id mode: has them).
+    Made,
+    /// The maps are written.
+    Mapped,
+    /// The holder listens.
+    Ready,
+    /// The kernel refused a step.
+    Refused {
+        /// Which.
+        step: Step,
+        /// With this errno.
+        errno: i32,
+    },
+    /// Something else failed.
+    Failed {
+        /// What was tried, on what, why it failed.
+        message: String,
+    },
+}
 
 /// Engine to holder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,14 +75,14 @@ pub enum Request {
         /// The gate's settings, JSON of bryo-net's `GateConfig`.
         config: String,
     },
-    /// Ends the holder and whatever it still runs.
+    /// Ends the holder and whatever it still runs: the gate, monitors, containers.
     Quit,
 }
 
 /// Holder to engine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Reply {
-    /// Answer to `Hello`.
+    /// Answer to `Hello`. Two descriptors: the user namespace and the mount namespace to join.
     Holding {
         /// The holder's [`VERSION`].
         version: u32,

@@ -49,11 +49,15 @@ pub fn wait(pidfd: impl AsFd, timeout: Option<Duration>) -> io::Result<bool> {
 }
 
 /// When the process started, in clock ticks since boot (/proc/PID/stat, field 22): with the pid it names one
-/// process for the life of the machine. None if there is no such process.
+/// process for the life of the machine. None if there is no such process or it has ended and only waits to be reaped.
 pub fn start_time(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name (field 2) is in parentheses and may hold anything, so count from the last one.
-    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
 }
 
 /// A pid as rustix has it.

@@ -2,8 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::AsFd;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
 /// Names the process: the kernel's short name (15 bytes, `ps -o comm`) and, as far as there is room, the command line
 /// that `ps` shows. Only for a process whose arguments nobody reads any more.
@@ -51,6 +50,22 @@ pub fn close_from(first: u32) {
         // SAFETY: as above.
         unsafe { libc::close(fd) };
     }
+}
+
+/// Closes every descriptor but the standard streams and `fd`, which is returned under its new number. For a child that
+/// was just forked and shall own nothing of its parent's; the parent's owners of those descriptors never run in it.
+pub fn keep_only(fd: OwnedFd) -> io::Result<OwnedFd> {
+    const SLOT: i32 = 3;
+    let raw = fd.into_raw_fd();
+    if raw != SLOT {
+        // SAFETY: whatever had number 3 belongs to the parent's code, which does not run in this process any more.
+        if unsafe { libc::dup3(raw, SLOT, libc::O_CLOEXEC) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    close_from(4);
+    // SAFETY: number 3 is `fd` or its duplicate, and its former owner was consumed above.
+    Ok(unsafe { OwnedFd::from_raw_fd(SLOT) })
 }
 
 /// Puts `fd` on number `to`, which is not close-on-exec there.
