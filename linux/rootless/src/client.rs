@@ -4,8 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bryo_sys::channel::Channel;
+use bryo_sys::pidfd;
 
 use crate::messages::{Reply, Request, VERSION};
 
@@ -81,17 +83,13 @@ impl HolderClient {
 
     /// Ends the holder and everything it still runs; returns when it is gone.
     pub fn quit(&self) -> io::Result<()> {
+        let process = pidfd::open(self.pid);
         match self.call(&Request::Quit, &[])? {
             Reply::Bye => {}
             other => return Err(unexpected("Quit", &other)),
         }
-        // The end of file says that the process has ended, and with it the last user of the namespaces but us.
-        let channel = self.channel.lock().unwrap_or_else(PoisonError::into_inner);
-        match channel.recv() {
-            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
-            Err(e) => Err(e),
-            Ok(_) => Err(io::Error::other("the holder spoke after its Bye")),
-        }
+        let ended = process.and_then(|p| pidfd::wait(p, Some(Duration::from_secs(5))))?;
+        if ended { Ok(()) } else { Err(io::Error::other("the holder said Bye and stays")) }
     }
 
     fn spawn(&self, request: &Request) -> io::Result<(Channel, u32)> {
