@@ -11,7 +11,6 @@ pub mod fork;
 pub mod ns;
 pub mod pidfd;
 pub mod process;
-pub mod rooted;
 pub mod signal;
 pub mod user;
 pub mod sockopt;
