@@ -5,12 +5,19 @@
 //! page demands. What does not: decisions about containers, Docker's vocabulary, JSON.
 
 pub mod channel;
-pub mod netlink;
-pub mod rooted;
+pub mod clone;
+pub mod exec;
 pub mod fork;
+pub mod keyring;
+pub mod loopback;
+pub mod mount;
+pub mod netlink;
 pub mod ns;
 pub mod pidfd;
 pub mod process;
+pub mod pty;
+pub mod rooted;
+pub mod seccomp;
 pub mod signal;
-pub mod user;
 pub mod sockopt;
+pub mod user;
