@@ -20,3 +20,8 @@ pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 pub use requests::*;
 pub use settings::{Reloadable, RuntimeDef, Settings};
+mod events;
+mod link;
+mod names;
+mod records;
+mod util;
