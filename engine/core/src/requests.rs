@@ -128,6 +128,14 @@ pub struct LogStream {
     pub records: LogRecords,
 }
 
+/// A log being read, as bytes for a client of Docker's API.
+pub struct LogBytes {
+    /// The container has a terminal: the bytes have no frames.
+    pub tty: bool,
+    /// The records, each with Docker's 8-byte frame in front unless there is a terminal; many records a chunk.
+    pub bytes: ByteStream,
+}
+
 /// Which containers, and how, to list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListOptions {

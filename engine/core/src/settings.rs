@@ -16,6 +16,14 @@ pub struct Settings {
     pub exec_root: PathBuf,
     /// The program of the helpers (what `/proc/self/exe` names); bound into containers for `--init`.
     pub program: PathBuf,
+    /// The holder, connected.
+    pub holder: bryo_rootless::HolderClient,
+    /// Folders in which programs are looked for (`$PATH`, split): fuse-overlayfs, external runtimes.
+    pub search_path: Vec<PathBuf>,
+    /// The user's name on the host, for remedies in messages.
+    pub user: String,
+    /// Bryo's version, for registries and `info`.
+    pub version: String,
     /// No subordinate ids: every file has one owner.
     pub single_id: bool,
     /// How many user and group ids are mapped (1 and 1 in single-id mode).

@@ -9,6 +9,7 @@ pub mod clone;
 pub mod exec;
 pub mod fork;
 pub mod keyring;
+pub mod layers;
 pub mod loopback;
 pub mod mount;
 pub mod netlink;
