@@ -19,6 +19,7 @@ pub mod process;
 pub mod pty;
 pub mod rooted;
 pub mod seccomp;
+pub mod listening;
 pub mod signal;
 pub mod sockopt;
 pub mod user;

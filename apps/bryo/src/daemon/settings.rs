@@ -1,0 +1,80 @@
+//! The configuration as the engine wants it.
+
+use std::path::{Path, PathBuf};
+
+use bryo_core::{Reloadable, Settings};
+use bryo_rootless::Entered;
+
+use super::User;
+use super::config::Config;
+
+/// Everything for [`bryo_core::Engine::open`].
+pub fn settings(
+    config: &Config,
+    entered: &Entered,
+    user: &User,
+    socket: Option<PathBuf>,
+) -> Settings {
+    Settings {
+        data_root: config.data_root.clone(),
+        exec_root: config.exec_root.clone(),
+        program: user.program.clone(),
+        holder: entered.holder.clone(),
+        search_path: user.path.clone(),
+        user: user.name.clone().unwrap_or_else(|| user.uid.to_string()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        single_id: entered.single_id,
+        mapped_ids: entered.ids.limits(),
+        insecure_registries: config.insecure_registries.clone(),
+        mirrors: config.mirrors.clone(),
+        runtimes: config.runtimes.clone(),
+        default_runtime: config.default_runtime.clone(),
+        log_driver: config.log_driver.clone(),
+        log_options: config.log_options.clone(),
+        default_ulimits: config.default_ulimits.clone(),
+        default_shm_size: config.default_shm_size,
+        default_stop_timeout: config.default_stop_timeout,
+        init: config.init,
+        live_restore: config.live_restore,
+        labels: config.labels.clone(),
+        debug: config.debug,
+        max_concurrent_downloads: config.max_concurrent_downloads,
+        dns: config.dns.clone(),
+        dns_options: config.dns_options.clone(),
+        dns_search: config.dns_search.clone(),
+        default_address_pools: config.default_address_pools.clone(),
+        bip: config.bip,
+        mtu: config.mtu,
+        docker_socket: socket,
+        host_resolv_conf: resolv_conf(),
+        seccomp_profile: config.seccomp_profile.clone(),
+        no_new_privileges: config.no_new_privileges,
+    }
+}
+
+/// What SIGHUP takes over.
+pub fn reloadable(config: &Config) -> Reloadable {
+    Reloadable {
+        insecure_registries: config.insecure_registries.clone(),
+        mirrors: config.mirrors.clone(),
+        labels: config.labels.clone(),
+        debug: config.debug,
+        live_restore: config.live_restore,
+        runtimes: config.runtimes.clone(),
+        default_runtime: config.default_runtime.clone(),
+        max_concurrent_downloads: config.max_concurrent_downloads,
+    }
+}
+
+/// The host's resolver file. systemd-resolved's stub only answers on the host's loopback, which containers do not reach: then
+/// the file that names the real servers.
+fn resolv_conf() -> PathBuf {
+    let stub = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let mut servers =
+        stub.lines().filter_map(|l| l.strip_prefix("nameserver")).map(str::trim).peekable();
+    let real = Path::new("/run/systemd/resolve/resolv.conf");
+    if servers.peek().is_some() && servers.all(|s| s == "127.0.0.53") && real.exists() {
+        return real.to_owned();
+    }
+    "/etc/resolv.conf".into()
+}
