@@ -24,11 +24,16 @@ mod digest;
 mod error;
 mod image;
 pub mod layout;
+mod merged;
 mod reference;
 mod settings;
 mod snapshotter;
 mod store;
+mod tar;
+#[cfg(test)]
+mod testing;
 pub mod tree;
+pub mod unpack;
 
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};

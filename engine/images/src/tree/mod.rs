@@ -1,15 +1,31 @@
-//! Trees of files owned by many ids: archives of them, archives into them, sizes, removal.
+//! Trees of files owned by many ids: archives of them, archives into them, copies, sizes, removal.
 //!
-//! Every path is resolved inside a root by the kernel (`openat2`); see `bryo_sys::rooted`.
+//! Every path is resolved inside a root by the kernel (`openat2`); see `bryo_sys::rooted`. Trees are
+//! walked by descriptors, one name at a time, so a container that renames and links while it is
+//! being archived can confuse its own archive and nothing else.
 
-use std::io::{Read, Write};
-use std::path::Path;
+mod archive;
+pub(crate) mod copy;
+mod extract;
+mod remove;
+pub(crate) mod walk;
+
+use std::os::fd::OwnedFd;
 
 use bryo_sys::rooted::Root;
+use rustix::fs::FileType;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::merged::{is_symlink, read_link};
 use crate::settings::IdMap;
-use crate::store::Usage;
+
+pub use archive::{export, write_tar};
+pub use extract::extract;
+pub use remove::remove;
+pub use walk::usage;
+
+pub(crate) use archive::layer;
+pub(crate) use remove::remove_at;
 
 /// What a path in a tree is, for `docker cp`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +38,7 @@ pub struct PathStat {
     pub mode: u32,
     /// Nanoseconds since the epoch.
     pub mtime: i128,
-    /// Where a symlink points, resolved inside the root, absolute; else empty.
+    /// Where a symlink points, absolute inside the root; else empty.
     pub link_target: String,
 }
 
@@ -31,39 +47,74 @@ pub struct PathStat {
 pub struct ExtractOptions {
     /// A folder may not take the place of something else, nor the other way round.
     pub no_overwrite_dir_non_dir: bool,
-    /// Owners as in the archive; else root.
-    pub copy_uid_gid: bool,
+    /// Owner of everything that is unpacked; none: as the archive says.
+    pub owner: Option<(u32, u32)>,
     /// Which owners are possible.
     pub ids: IdMap,
 }
 
-/// Looks at `path` itself, not through a final symlink.
+/// Looks at `path` itself, not through a final symlink (unless the path ends in a slash or `/.`).
 pub fn stat(root: &Root, path: &str) -> Result<PathStat> {
-    let _ = (root, path);
-    Err(crate::error::Error::new(crate::ErrorKind::Unavailable, "not in this version"))
+    let opened = open_as_named(root, path)?;
+    let stat = rustix::fs::fstat(&opened).map_err(|e| Error::io("look at", path, e))?;
+    let mut link_target = String::new();
+    if is_symlink(&stat) {
+        let target = String::from_utf8_lossy(&read_link(&opened)?).into_owned();
+        let parent = clean(path).rsplit_once('/').map_or(String::new(), |(p, _)| p.to_owned());
+        link_target = if target.starts_with('/') {
+            clean(&target)
+        } else {
+            clean(&format!("{parent}/{target}"))
+        };
+    }
+    Ok(PathStat {
+        name: base_name(path),
+        size: stat.st_size,
+        mode: stat.st_mode,
+        mtime: i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec),
+        link_target,
+    })
 }
 
-/// Writes `path` (a final symlink itself) as a tar archive whose names begin with its last name;
-/// `/` gives names relative to the root, and a trailing `/.` the folder's content under `./`.
-pub fn write_tar(root: &Root, path: &str, out: impl Write) -> Result<()> {
-    let _ = (root, path, out);
-    Err(crate::error::Error::new(crate::ErrorKind::Unavailable, "not in this version"))
+/// Opens what a path names as `O_PATH`.
+fn open_as_named(root: &Root, path: &str) -> Result<OwnedFd> {
+    let through = path.ends_with('/') || path.ends_with("/.") || path == ".";
+    let opened = if through { root.resolve(path) } else { root.resolve_link(path) };
+    let opened = opened.map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory => {
+            archive::not_found(path)
+        }
+        _ => Error::io("open", path, e),
+    })?;
+    if path.ends_with('/') {
+        let stat = rustix::fs::fstat(&opened).map_err(|e| Error::io("look at", path, e))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            return Err(archive::not_found(path));
+        }
+    }
+    Ok(opened)
 }
 
-/// Unpacks an archive (compressed or not) into the folder `path`.
-pub fn extract(tar: impl Read, root: &Root, path: &str, options: &ExtractOptions) -> Result<()> {
-    let _ = (tar, root, path, options);
-    Err(crate::error::Error::new(crate::ErrorKind::Unavailable, "not in this version"))
+/// The last name of a path as Go's `filepath.Base` has it.
+fn base_name(path: &str) -> String {
+    if path.ends_with("/.") || path == "." {
+        return ".".to_owned();
+    }
+    match clean(path).rsplit_once('/') {
+        Some((_, "")) | None => "/".to_owned(),
+        Some((_, name)) => name.to_owned(),
+    }
 }
 
-/// Removes a tree whatever its modes; content if it is not there.
-pub fn remove(path: &Path) -> Result<()> {
-    let _ = path;
-    Err(crate::error::Error::new(crate::ErrorKind::Unavailable, "not in this version"))
-}
-
-/// What a tree takes.
-pub fn usage(path: &Path) -> Result<Usage> {
-    let _ = path;
-    Err(crate::error::Error::new(crate::ErrorKind::Unavailable, "not in this version"))
+/// An absolute path without `.`, `..` and doubled slashes.
+fn clean(path: &str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    format!("/{}", names.join("/"))
 }
