@@ -25,6 +25,7 @@
 //!
 //! Each request carries a `seq`; its reply repeats it. Replies come in the order of the requests,
 //! but for `Start` and `Exec`, whose reply waits for the exec of the program. Events have no `seq`.
+//! A monitor that cannot use its bundle answers `Reply { seq: 0, Failed }` instead of `Event::Ready` and ends.
 //! An engine that dies closes the channel: the monitor goes on alone and accepts the next engine,
 //! which gets `Event::Ready` with the state as it is and nothing that happened before is lost:
 //! `state.json` has it. Several engines at once are served alike (each gets every event).
@@ -160,7 +161,8 @@ pub enum RequestBody {
     /// Joins a client to the first process' streams. One descriptor: the client's stream socket,
     /// which the monitor owns from now on (it survives the engine).
     Attach(StreamConfig),
-    /// Starts a further process. With `stream` set, one descriptor as in `Attach`.
+    /// Starts a further process. With `stream` set, one descriptor as in `Attach`; if the exec fails that is closed
+    /// but not shut down, so that an engine which kept a copy can write the error to the client.
     Exec {
         /// The exec's id, 64 hex digits.
         id: String,
@@ -203,7 +205,8 @@ pub enum RequestBody {
         /// Its name inside the container.
         interface: String,
     },
-    /// Ends a monitor whose container was not started; closes attached streams.
+    /// Ends a monitor whose container was not started, or has ended and waits for a client to take its last output;
+    /// closes attached streams.
     Abandon,
 }
 
@@ -323,7 +326,7 @@ pub struct MonitorState {
     pub oom_killed: bool,
     /// Execs that run, id and host pid.
     pub execs: Vec<(String, u32)>,
-    /// Execs that ended, id and code.
+    /// Execs that ended, id and code; the last 128.
     pub ended_execs: Vec<(String, i32)>,
     /// The end.
     pub exit: Option<Exit>,

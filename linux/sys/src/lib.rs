@@ -13,6 +13,7 @@ pub mod layers;
 pub mod loopback;
 pub mod mount;
 pub mod netlink;
+pub mod memory;
 pub mod ns;
 pub mod pidfd;
 pub mod process;

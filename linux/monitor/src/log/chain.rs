@@ -83,9 +83,8 @@ fn open_one(path: PathBuf, gzip: bool) -> io::Result<Option<Entry>> {
     if !gzip {
         return Ok(Some(Entry { path, id: inode, input: Input::Plain(file) }));
     }
-    let mut decoder = MultiGzDecoder::new(file);
-    // An empty read makes the decoder read its header.
-    decoder.read(&mut [])?;
+    // It reads the header when it is made.
+    let decoder = MultiGzDecoder::new(file);
     let id = decoder.header().and_then(|h| h.extra()).and_then(original).unwrap_or(inode);
     Ok(Some(Entry { path, id, input: Input::Gzip(Box::new(decoder)) }))
 }

@@ -121,7 +121,13 @@ fn plain_prefix(text: &[u8]) -> usize {
 
 #[inline(always)]
 fn is_special(b: u8) -> bool {
-    (b < 0x20) | (b >= 0x80) | (b == b'"') | (b == b'\\') | (b == b'<') | (b == b'>') | (b == b'&')
+    // Without short cuts, so that the compiler can look at many bytes at once.
+    !(0x20..0x80).contains(&b)
+        | (b == b'"')
+        | (b == b'\\')
+        | (b == b'<')
+        | (b == b'>')
+        | (b == b'&')
 }
 
 /// What a decoder did with one line.

@@ -28,7 +28,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use reader::{FollowHandle, Next, Reader};
-pub use writer::Writer;
+pub use writer::{Compression, Writer};
 
 use crate::messages::{LogConfig, LogFile};
 

@@ -11,12 +11,21 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use bryo_sys::{fork, pidfd, process};
+use rustix::process::Pid;
+
 use super::chain::{self, with_suffix};
 use super::{Format, LogError, MAX_LINE, Stream, file_of, json, local, tail, time};
 use crate::messages::{LogConfig, LogFile};
 
-/// Runs a compression; the monitor does it in a forked child, tests in place.
-pub type Compress = fn(Box<dyn FnOnce()>);
+/// Where rotated files are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// In a child process, so that the caller (which must have one thread only) does not wait.
+    Forked,
+    /// At once.
+    Inline,
+}
 
 /// The log of a running container.
 #[derive(Debug)]
@@ -38,15 +47,17 @@ struct Target {
     size: u64,
     /// Encoded and not written yet.
     out: Vec<u8>,
-    compress: Compress,
+    compression: Compression,
+    /// The child that compresses. The next rotation waits for it, as it moves the file that is being read.
+    compressing: Option<Pid>,
 }
 
 impl Writer {
     /// Opens the log for appending; repairs a torn end.
-    pub fn open(config: &LogConfig, compress: Compress) -> Result<Writer, LogError> {
+    pub fn open(config: &LogConfig, compression: Compression) -> Result<Writer, LogError> {
         let target = match file_of(config) {
             None => None,
-            Some((format, settings)) => Some(Target::open(format, settings, compress)?),
+            Some((format, settings)) => Some(Target::open(format, settings, compression)?),
         };
         Ok(Writer { target, stdout: Vec::new(), stderr: Vec::new(), lost: 0 })
     }
@@ -80,6 +91,13 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// A child of this process has ended, perhaps the one that compresses.
+    pub fn child_ended(&mut self, pid: u32) {
+        if let Some(target) = &mut self.target {
+            target.compressing.take_if(|child| pidfd::to_u32(*child) == pid);
+        }
     }
 
     /// Bytes of output that could not be written.
@@ -145,7 +163,11 @@ impl Lines<'_> {
 }
 
 impl Target {
-    fn open(format: Format, settings: &LogFile, compress: Compress) -> Result<Target, LogError> {
+    fn open(
+        format: Format,
+        settings: &LogFile,
+        compression: Compression,
+    ) -> Result<Target, LogError> {
         let path = PathBuf::from(&settings.path);
         let failed = |e| LogError::new("open", &path, e);
         let file = append_to(&path).map_err(failed)?;
@@ -157,7 +179,8 @@ impl Target {
             file,
             size,
             out: Vec::new(),
-            compress,
+            compression,
+            compressing: None,
             path,
         };
         target.begin_file()?;
@@ -199,13 +222,19 @@ impl Target {
             return Ok(());
         }
         self.flush()?;
-        self.rotate().map_err(|e| LogError::new("rotate", &self.path, e))?;
+        // A log that cannot be rotated (its folder is not writable) goes on growing rather than losing lines.
+        if self.rotate().is_err() {
+            return Ok(());
+        }
         self.begin_file()
     }
 
     /// `path` becomes `path.1` and so on. The next file is made first, so that there is no current file only for the
     /// time between two renames; and with one file only, the old one is replaced and not emptied, for its readers.
     fn rotate(&mut self) -> io::Result<()> {
+        if let Some(child) = self.compressing.take() {
+            let _ = fork::wait(child);
+        }
         let fresh = with_suffix(&self.path, ".new");
         let _ = std::fs::remove_file(&fresh);
         let file = append_to(&fresh)?;
@@ -224,13 +253,26 @@ impl Target {
         self.file = file;
         self.size = 0;
         if kept > 1 && self.settings.compress {
-            let first = with_suffix(&self.path, ".1");
-            // Not compressed is no loss: the reader takes the file as it is.
-            (self.compress)(Box::new(move || {
-                let _ = chain::compress(&first);
-            }));
+            self.compress(&with_suffix(&self.path, ".1"));
         }
         Ok(())
+    }
+
+    /// Compresses a rotated file. A failure is no loss: readers take the file as it is.
+    fn compress(&mut self, path: &Path) {
+        let compress = || i32::from(chain::compress(path).is_err());
+        self.compressing = match self.compression {
+            Compression::Inline => {
+                compress();
+                None
+            }
+            Compression::Forked => fork::spawn(|| {
+                // The child must not hold the program's pipes and the clients' sockets open.
+                process::close_from(3);
+                compress()
+            })
+            .ok(),
+        };
     }
 
     /// Writes what is encoded.

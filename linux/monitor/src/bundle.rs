@@ -1,0 +1,99 @@
+//! The bundle folder: what the engine wrote for this monitor, and the monitor's record of how things stand.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+
+use bryo_sys::channel::{Channel, Listener};
+use oci_spec::runtime::Spec;
+
+use crate::messages::{MonitorConfig, MonitorState, VERSION};
+
+/// A file in the bundle that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}", path.display())]
+pub(crate) struct BundleError {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// The folder and the settings in it.
+#[derive(Debug)]
+pub(crate) struct Bundle {
+    pub(crate) folder: PathBuf,
+    pub(crate) config: MonitorConfig,
+}
+
+impl Bundle {
+    /// Reads `monitor.json`.
+    pub(crate) fn open(folder: &Path) -> Result<Bundle, BundleError> {
+        let path = folder.join("monitor.json");
+        let config: MonitorConfig = read_json(&path)?;
+        if config.version > VERSION {
+            let source = io::Error::other(format!(
+                "it was written by an engine that speaks version {} and this monitor speaks {VERSION}; \
+                 restart Bryo so that both are of one version",
+                config.version
+            ));
+            return Err(BundleError { action: "use", path, source });
+        }
+        Ok(Bundle { folder: folder.to_owned(), config })
+    }
+
+    /// Reads `config.json`. It is not kept: with a seccomp profile it is the largest thing a monitor would hold.
+    pub(crate) fn spec(&self) -> Result<Spec, BundleError> {
+        read_json(&self.folder.join("config.json"))
+    }
+
+    /// Replaces `state.json`. A reader sees the old or the new one, whole.
+    pub(crate) fn write_state(&self, state: &MonitorState) -> Result<(), BundleError> {
+        let path = crate::client::state_path(&self.folder);
+        let temporary = self.folder.join("state.json.tmp");
+        let failed = |source| BundleError { action: "write", path: path.clone(), source };
+        let bytes = serde_json::to_vec(state).map_err(|e| failed(e.into()))?;
+        std::fs::write(&temporary, bytes).map_err(failed)?;
+        std::fs::rename(&temporary, &path).map_err(failed)
+    }
+
+    /// Listens on `monitor.sock`.
+    pub(crate) fn listen(&self) -> Result<Listener, BundleError> {
+        let path = crate::client::socket_path(&self.folder);
+        let failed = |source| BundleError { action: "listen on", path: path.clone(), source };
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
+            _ => {}
+        }
+        let listener = at_short_path(&path, Listener::bind).map_err(failed)?;
+        rustix::io::ioctl_fionbio(&listener, true).map_err(|e| failed(e.into()))?;
+        Ok(listener)
+    }
+
+    /// Takes `monitor.sock` away.
+    pub(crate) fn stop_listening(&self) {
+        let _ = std::fs::remove_file(crate::client::socket_path(&self.folder));
+    }
+}
+
+/// Connects to the socket of the monitor with this bundle folder.
+pub(crate) fn connect(folder: &Path) -> io::Result<Channel> {
+    at_short_path(&crate::client::socket_path(folder), Channel::connect)
+}
+
+/// A socket's path may have 107 bytes (sun_path, unix(7)) and a bundle's alone can be longer: goes through a descriptor
+/// of the folder.
+fn at_short_path<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a socket needs a folder"));
+    };
+    let folder = File::open(folder)?;
+    let short = PathBuf::from(format!("/proc/self/fd/{}", folder.as_fd().as_raw_fd()));
+    act(&short.join(name))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, BundleError> {
+    let failed = |source| BundleError { action: "read", path: path.to_owned(), source };
+    let bytes = std::fs::read(path).map_err(failed)?;
+    serde_json::from_slice(&bytes).map_err(|e| failed(e.into()))
+}
