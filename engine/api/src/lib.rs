@@ -1,1 +1,7 @@
-//! Placeholder until the first code arrives.
+//! The engine's doors: they translate other people's APIs to calls of [`bryo_core::Engine`] and back, and decide nothing.
+//!
+//! [`docker`] is the Docker Engine API. Start reading at [`docker::serve`].
+
+pub mod docker;
+
+pub use docker::{Listener, Options, serve};

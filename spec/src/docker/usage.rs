@@ -34,7 +34,10 @@ wire! {
 pub struct Usage<T> {
     #[serde(skip_serializing_if = "crate::docker::wire::is_zero")]
     pub active_count: u64,
-    #[serde(skip_serializing_if = "Vec::is_empty", bound(deserialize = "T: serde::Deserialize<'de>"))]
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        bound(deserialize = "T: serde::Deserialize<'de>")
+    )]
     pub items: Vec<T>,
     #[serde(skip_serializing_if = "crate::docker::wire::is_zero")]
     pub reclaimable: u64,

@@ -12,7 +12,10 @@ where
 }
 
 /// Whether a number is zero (Go's `omitempty`).
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes references")]
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if passes references"
+)]
 pub(crate) fn is_zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

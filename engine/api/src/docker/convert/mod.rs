@@ -1,0 +1,15 @@
+//! Between Docker's JSON and the engine's types: one file per noun and direction.
+
+pub mod create;
+pub mod endpoint;
+pub mod exec;
+pub mod host;
+pub mod image;
+pub mod info;
+pub mod inspect;
+pub mod mount;
+pub mod network;
+pub mod port;
+pub mod summary;
+pub mod usage;
+pub mod volume;
