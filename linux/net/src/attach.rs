@@ -60,20 +60,35 @@ pub fn loopback_up(container: BorrowedFd<'_>) -> Result<(), Error> {
 }
 
 /// Runs `work` on a thread of its own, so that it may change namespaces.
-pub(crate) fn in_thread<T: Send>(
+fn in_thread<T: Send>(
     name: &str,
     work: impl FnOnce() -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
-    std::thread::scope(|scope| {
+    let (id, result) = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new()
             .name(name.to_owned())
             .stack_size(64 * 1024)
-            .spawn_scoped(scope, work)
+            .spawn_scoped(scope, || (rustix::thread::gettid(), work()))
             .context("start a thread")?;
-        thread.join().unwrap_or_else(|_| {
-            Err(Error { what: format!("{name} thread"), source: io::Error::other("it panicked") })
+        thread.join().map_err(|_| Error {
+            what: format!("{name} thread"),
+            source: io::Error::other("it panicked"),
         })
-    })
+    })?;
+    wait_until_gone(id);
+    result
+}
+
+/// Waits until the kernel, too, counts the thread no more: joining it comes a moment earlier, and a caller that goes on
+/// to unshare or join a user namespace must have one thread only (else EINVAL).
+fn wait_until_gone(id: rustix::thread::Pid) {
+    let path = format!("/proc/self/task/{}", id.as_raw_pid());
+    for _ in 0..1000 {
+        if !std::path::Path::new(&path).exists() {
+            return;
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// Moves the thread into `netns` and opens a socket that stays there.

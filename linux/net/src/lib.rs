@@ -3,6 +3,7 @@
 mod attach;
 mod client;
 mod error;
+mod firewall;
 mod gate;
 pub mod messages;
 mod rtnl;

@@ -9,9 +9,9 @@ use bryo_sys::netlink::{ACK, Batch, CREATE, EXCL, Payload, REPLACE};
 
 const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
+const SETLINK: u16 = 19;
 const NEWADDR: u16 = 20;
 const NEWROUTE: u16 = 24;
-const DELROUTE: u16 = 25;
 const NEWRULE: u16 = 32;
 const DELRULE: u16 = 33;
 
@@ -130,7 +130,7 @@ pub fn no_link_local(batch: &mut Batch, index: u32) {
 
 /// Keeps a bridge's port from reaching other isolated ports (Linux 4.18); the bridge itself stays reachable.
 pub fn isolate_port(batch: &mut Batch, index: u32) {
-    batch.message("isolate a bridge port", NEWLINK, ACK, |m| {
+    batch.message("isolate a bridge port", SETLINK, ACK, |m| {
         m.raw(&link_header(AF_BRIDGE, index, 0, 0)).nest(IFLA_PROTINFO, |port| {
             port.attr(IFLA_BRPORT_ISOLATED, &[1]);
         });
@@ -194,11 +194,6 @@ pub const TABLE_MAIN: u8 = 254;
 /// Adds or replaces a route.
 pub fn add_route(batch: &mut Batch, route: Route) {
     batch.message("add a route", NEWROUTE, ACK | CREATE | REPLACE, |m| route_body(m, route));
-}
-
-/// Takes a route away.
-pub fn delete_route(batch: &mut Batch, route: Route) {
-    batch.message("delete a route", DELROUTE, ACK, |m| route_body(m, route));
 }
 
 fn route_body(m: &mut Payload<'_>, route: Route) {

@@ -7,6 +7,9 @@
 pub mod channel;
 pub mod clone;
 pub mod exec;
+pub mod datagram;
+pub mod netlink;
+pub mod rooted;
 pub mod fork;
 pub mod keyring;
 pub mod layers;
@@ -24,3 +27,4 @@ pub mod listening;
 pub mod signal;
 pub mod sockopt;
 pub mod user;
+pub mod tun;

@@ -1,13 +1,260 @@
-//! The gate: joins sockets of the host's network namespace with sockets made inside the containers' network.
+//! The gate: joins sockets of the host's network namespace with sockets of the containers' network, so that the kernel
+//! is the TCP stack on both sides.
+//!
+//! ```text
+//!   host's network namespace            │  the bridges' network namespace (no link to the host)
+//!                                       │
+//!   connected sockets ◀── stream, ──────┼──▶ transparent sockets ◀── tproxy ── bridge ◀── veth ◀── container
+//!                         datagram      │                                        │
+//!   listening sockets ◀── port ─────────┼──▶ (bound to the client's address) ────┘
+//!                                       │
+//!   ICMP sockets      ◀── echo, dial ───┼──▶ tun0: first SYNs, ping, ICMP errors  (the slow path)
+//! ```
+//!
+//! One thread, one epoll loop (this file), and a servant thread that lives inside (`servant.rs`). `policy.rs` decides
+//! what may be connected; `quota.rs` keeps containers from starving each other; `control.rs` talks to engines.
+//!
+//! On failure: what cannot be set up at the start is told to the engine as [`Reply::Failed`] and the process ends. After
+//! that nothing a container or client does ends it. An engine that goes away changes nothing. If the gate dies, the
+//! kernel closes its sockets: open connections end, and a new gate takes the namespace over.
 
-use bryo_sys::channel::Channel;
+mod batch;
+mod control;
+mod datagram;
+mod dial;
+mod echo;
+mod outward;
+mod owner;
+mod packet;
+mod policy;
+mod poll;
+mod port;
+mod quota;
+mod resolver;
+mod servant;
+mod setup;
+mod shared;
+mod slab;
+mod stream;
 
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use bryo_sys::channel::{Channel, Listener};
+use rustix::process::{Resource, Rlimit};
+
+use crate::error::{Context, Error};
+use crate::firewall::Listeners;
 use crate::messages::{GateConfig, Reply};
+use control::Engines;
+use datagram::Datagrams;
+use dial::Dials;
+use echo::Echoes;
+use packet::Packet;
+use policy::Policy;
+use poll::{Event, Kind, Poller, READ, Token};
+use port::Ports;
+use quota::Quota;
+use resolver::Resolvers;
+use servant::{Pools, Servant};
+use shared::Shared;
+use stream::Streams;
+
+/// How often things that are over by time are looked for, while there are any.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Packets taken from the tun device before others get their turn.
+const TUN_TURN: usize = 64;
+
+/// The gate's whole state.
+struct Gate {
+    shared: Shared,
+    engines: Engines,
+    listeners: Listeners,
+    /// Transparent listeners and wildcard sockets inside, by the number in their token.
+    accepting: Vec<OwnedFd>,
+    wildcards: Vec<OwnedFd>,
+    streams: Streams,
+    dials: Dials,
+    ports: Ports,
+    datagrams: Datagrams,
+    echoes: Echoes,
+    packet: Vec<u8>,
+    swept: Instant,
+}
 
 /// Runs the gate on the channel it was started with. Called in a process of its own: uid 0 of Bryo's user namespace,
 /// the host's network namespace.
 pub fn run_gate(channel: Channel, config: GateConfig) -> ! {
-    let reply = Reply::Failed { message: format!("no data path for {} yet", config.netns) };
-    let _ = serde_json::to_vec(&reply).map(|bytes| channel.send(&bytes, &[]));
-    std::process::exit(1)
+    match start(&config) {
+        Ok(mut gate) => {
+            if gate.open_control(channel).is_ok() {
+                gate.run();
+            }
+            // Engines must not find a socket that nobody serves.
+            let _ = std::fs::remove_file(&config.socket);
+            std::process::exit(0)
+        }
+        Err(e) => {
+            let message = format!("the container network cannot be set up: {e}");
+            control::send(&channel, &Reply::Failed { message });
+            std::process::exit(1)
+        }
+    }
+}
+
+fn start(config: &GateConfig) -> Result<Gate, Error> {
+    // Out of the terminal's process group: an interrupt there is the engine's affair. EPERM: it leads one already.
+    let _ = rustix::process::setsid();
+    let descriptors = raise_descriptors();
+    let servant = Servant::start(Path::new(&config.netns))?;
+    let mtu = config.mtu;
+    let inside = servant.run(move || setup::set_up(mtu)).context("set up inside")??;
+    let poll = Poller::new().context("make an epoll instance")?;
+    let watch = |fd: &OwnedFd, kind, number| {
+        poll.add(fd, Token::numbered(kind, number), READ).context("watch a socket")
+    };
+    watch(&inside.tun, Kind::Tun, 0)?;
+    for (fd, number) in inside.streams.iter().zip(0..) {
+        watch(fd, Kind::Listener, number)?;
+    }
+    for (fd, number) in inside.datagrams.iter().zip(0..) {
+        watch(fd, Kind::Wildcard, number)?;
+    }
+    let shared = Shared {
+        poll,
+        pools: Pools::new(&servant),
+        servant,
+        tun: inside.tun,
+        policy: Policy::new(Resolvers::from_file(PathBuf::from(&config.resolv_conf))),
+        quota: Quota::new(descriptors),
+        now: Instant::now(),
+    };
+    // A gate that was killed leaves its socket's file.
+    let _ = std::fs::remove_file(&config.socket);
+    let socket = Path::new(&config.socket);
+    let listener =
+        Listener::bind(socket).context(format!("listen for engines at {}", config.socket))?;
+    Ok(Gate {
+        engines: Engines::new(listener, "tproxy", None),
+        listeners: inside.listeners,
+        accepting: inside.streams,
+        wildcards: inside.datagrams,
+        streams: Streams::new(),
+        dials: Dials::new(),
+        ports: Ports::new(),
+        datagrams: Datagrams::new(),
+        echoes: Echoes::new(),
+        packet: vec![0; 65536],
+        swept: shared.now,
+        shared,
+    })
+}
+
+/// Raises the limit of open descriptors to what the system allows and returns it.
+fn raise_descriptors() -> u64 {
+    let now = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: now.maximum, maximum: now.maximum };
+    let limit = match rustix::process::setrlimit(Resource::Nofile, raised) {
+        Ok(()) => now.maximum,
+        Err(_) => now.current,
+    };
+    limit.unwrap_or(1 << 20)
+}
+
+impl Gate {
+    /// The loop; returns when an engine said `Quit`.
+    fn run(&mut self) {
+        let mut events = Vec::new();
+        let mut more = false;
+        loop {
+            let timeout = match (more, self.has_timers()) {
+                (true, _) => Some(Duration::ZERO),
+                (false, true) => Some(SWEEP),
+                (false, false) => None,
+            };
+            if self.shared.poll.wait(timeout, &mut events).is_err() {
+                return;
+            }
+            self.shared.now = Instant::now();
+            for event in &events {
+                if !self.dispatch(event) {
+                    return;
+                }
+            }
+            more = self.streams.run_ready();
+            if self.shared.now.duration_since(self.swept) >= SWEEP {
+                self.sweep();
+            }
+        }
+    }
+
+    fn has_timers(&self) -> bool {
+        !self.dials.is_empty()
+            || self.datagrams.len() + self.echoes.len() > 0
+            || self.ports.paused()
+    }
+
+    fn sweep(&mut self) {
+        self.swept = self.shared.now;
+        self.dials.sweep(&self.shared);
+        self.datagrams.sweep(self.shared.now);
+        self.echoes.sweep(self.shared.now);
+        self.ports.sweep(&self.shared);
+    }
+
+    /// Handles one event; false when the gate shall end.
+    fn dispatch(&mut self, event: &Event) -> bool {
+        let (shared, key) = (&mut self.shared, event.token.key);
+        let number = usize::try_from(key.index).unwrap_or(usize::MAX);
+        match event.token.kind {
+            Kind::FlowInner | Kind::FlowOuter => self.streams.handle(event),
+            Kind::Dial => self.dials.handle(shared, event),
+            Kind::Port => self.ports.handle(shared, &mut self.streams, &mut self.datagrams, key),
+            Kind::DatagramInner | Kind::DatagramOuter => self.datagrams.handle(shared, event),
+            Kind::Echo => self.echoes.handle(shared, event),
+            Kind::Tun => self.read_tun(),
+            Kind::Listener => {
+                if let Some(listener) = self.accepting.get(number) {
+                    self.dials.accept(shared, &mut self.streams, listener);
+                }
+            }
+            Kind::Wildcard => {
+                if let Some(socket) = self.wildcards.get(number) {
+                    self.datagrams.at_wildcard(shared, socket);
+                }
+            }
+            Kind::EngineListener => self.accept_engine(),
+            Kind::Engine => return self.handle_engine(key),
+        }
+        true
+    }
+
+    /// Takes packets from the tun device.
+    fn read_tun(&mut self) {
+        for _ in 0..TUN_TURN {
+            let Ok(length) = rustix::io::read(&self.shared.tun, self.packet.as_mut_slice()) else {
+                return;
+            };
+            let bytes = self.packet.get(..length).unwrap_or(&[]);
+            let Some(packet) = Packet::parse(bytes) else { continue };
+            match packet.protocol {
+                packet::TCP if packet.is_first_syn() => self.dials.syn(&mut self.shared, &packet),
+                // A stray of a connection that is gone: its sender shall know.
+                packet::TCP => {
+                    if let Some(reset) = packet::reset(&packet) {
+                        self.shared.inject(&reset);
+                    }
+                }
+                packet::ICMP | packet::ICMPV6 if echo::is_request(&packet) => {
+                    self.echoes.request(&mut self.shared, &packet);
+                }
+                packet::ICMP | packet::ICMPV6 | packet::UDP => {}
+                _ => {
+                    let why = packet::Unreachable::Protocol;
+                    self.shared.inject(&packet::unreachable(&packet, why));
+                }
+            }
+        }
+    }
 }
