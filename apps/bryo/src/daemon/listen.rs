@@ -7,11 +7,12 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use bryo_api::Listener;
+use bryo_api::docker::tls;
 use bryo_rootless::SetupError;
 use bryo_sys::listening::{Inherited, inherited};
 
 use super::config::{Config, Host, Tls};
-use super::door::Listener;
 
 /// The sockets, and the files to remove at the end.
 pub struct Sockets {
@@ -81,8 +82,20 @@ pub fn open(config: &Config) -> Result<Sockets, SetupError> {
     Ok(sockets)
 }
 
-fn with_tls(_: TcpListener, tls: &Tls) -> Result<Listener, SetupError> {
-    Err(SetupError::new("TLS is not part of this build yet", format!("{tls:?}"), "leave out --tls"))
+fn with_tls(listener: TcpListener, files: &Tls) -> Result<Listener, SetupError> {
+    let files = tls::TlsFiles {
+        cert: files.cert.clone(),
+        key: files.key.clone(),
+        client_ca: files.ca.clone(),
+    };
+    let config = tls::server_config(&files).map_err(|e| {
+        SetupError::new(
+            "could not set up TLS",
+            e.to_string(),
+            "give PEM files with --tlscert, --tlskey and --tlscacert",
+        )
+    })?;
+    Ok(Listener::Tls(listener, config))
 }
 
 /// A unix socket of mode 0660. A file that nobody serves any more is replaced.

@@ -11,7 +11,6 @@
 //! containers (unless `--live-restore`), the gate and the holder, and then the exec root is removed too.
 
 mod config;
-mod door;
 mod listen;
 mod log;
 mod notify;

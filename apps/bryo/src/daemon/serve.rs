@@ -50,9 +50,8 @@ async fn life(service: Service<'_>) -> Result<(), SetupError> {
     let engine =
         Engine::open(settings).await.map_err(|e| failed("could not open the engine", chain(&e)))?;
     let stop = CancellationToken::new();
-    let options = super::door::Options { stop: stop.clone(), ..super::door::Options::default() };
-    let mut api =
-        tokio::spawn(super::door::serve(engine.clone(), service.sockets.listeners, options));
+    let options = bryo_api::Options { stop: stop.clone(), ..bryo_api::Options::default() };
+    let mut api = tokio::spawn(bryo_api::serve(engine.clone(), service.sockets.listeners, options));
     notify.ready();
     tracing::info!("serving the API on {:?}", service.config.hosts);
     let mut result = Ok(());

@@ -214,3 +214,7 @@ pub fn network_mode(mode: &str) -> NetworkMode {
         },
     }
 }
+
+#[cfg(test)]
+#[path = "create_tests.rs"]
+mod tests;

@@ -124,3 +124,7 @@ fn add_old_fields(
 fn sandbox_id(view: &ContainerView) -> String {
     if view.sandbox_key.is_empty() { String::new() } else { view.id.clone() }
 }
+
+#[cfg(test)]
+#[path = "inspect_tests.rs"]
+mod tests;

@@ -163,3 +163,7 @@ impl HttpBody for Guarded {
         self.body.size_hint()
     }
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;
