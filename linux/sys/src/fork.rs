@@ -90,7 +90,8 @@ pub fn wait(pid: Pid) -> io::Result<Ended> {
 
 /// A child that has ended, if there is one; none if all run on or there are none. Never blocks.
 pub fn reap() -> io::Result<Option<(Pid, Ended)>> {
-    match waitpid(None, WaitOptions::NOHANG) {
+    // Not `waitpid(None, …)`, which waits only for children of the caller's own process group.
+    match rustix::process::wait(WaitOptions::NOHANG) {
         Ok(Some((pid, status))) => Ok(ended(status).map(|e| (pid, e))),
         Ok(None) | Err(rustix::io::Errno::CHILD) => Ok(None),
         Err(e) => Err(e.into()),
