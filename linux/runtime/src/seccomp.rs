@@ -17,6 +17,21 @@ impl Filter {
     pub fn as_bytes(&self) -> &[u8] {
         &self.code
     }
+
+    pub(crate) fn load(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The filter of a spec: the one compiled beforehand, or compiled now; none if the spec has no profile.
+pub(crate) fn of_spec(
+    spec: &oci_spec::runtime::Spec,
+    ready: Option<Filter>,
+) -> Result<Option<Filter>> {
+    match spec.linux().as_ref().and_then(|l| l.seccomp().as_ref()) {
+        Some(profile) => ready.map_or_else(|| compile(profile), Ok).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// Docker's default profile for a container with these capabilities (the bounding set), for this machine's

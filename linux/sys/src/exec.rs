@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Argument or environment strings with the terminated pointer array that execve wants, made before it is needed.
 #[derive(Debug)]
@@ -43,6 +44,22 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     // SAFETY: descriptors stay open; only their flag changes.
     let r =
         unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if r == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Closes every descriptor from `first` up but `keep`. For a new process that goes on with `keep` alone: whatever else it
+/// inherited must not be dropped or used afterwards.
+pub fn close_others(first: u32, keep: BorrowedFd<'_>) -> io::Result<()> {
+    let keep = u32::try_from(keep.as_raw_fd()).map_err(io::Error::other)?;
+    if keep > first {
+        close_range(first, keep - 1)?;
+    }
+    close_range(first.max(keep + 1), u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: the only caller is documented to run in a new process that uses none of these any more.
+    let r = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if r == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

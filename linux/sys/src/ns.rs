@@ -88,6 +88,19 @@ pub fn join(ns: impl AsFd, kind: Kind) -> io::Result<()> {
     Ok(rustix::thread::move_into_link_name_space(ns.as_fd(), Some(kind.link_type()))?)
 }
 
+/// The user namespace that owns a namespace (NS_GET_USERNS, Linux 4.9); EPERM if it is an ancestor of the caller's.
+pub fn owner(ns: impl AsFd) -> io::Result<OwnedFd> {
+    const NS_GET_USERNS: libc::c_int = 0xb701; // _IO(0xb7, 1)
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&ns.as_fd());
+    // SAFETY: this request takes no argument.
+    let owner = unsafe { libc::ioctl(fd, NS_GET_USERNS as _) };
+    if owner < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just made this descriptor (close-on-exec) and nobody else owns it.
+    Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(owner) })
+}
+
 /// Gives the calling thread new namespaces (for [`Kind::Pid`]: its children).
 pub fn unshare(kinds: &[Kind]) -> io::Result<()> {
     let flags = kinds.iter().fold(UnshareFlags::empty(), |all, k| all | k.flag());

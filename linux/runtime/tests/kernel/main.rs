@@ -1,0 +1,54 @@
+//! The runtime on the real kernel, as a plain user.
+//!
+//! Every case runs in a forked process that enters a user namespace of its own first (see `stage`), since the
+//! runtime's caller has one thread and is uid 0 of Bryo's user namespace. Started by root, the process first becomes an
+//! ordinary user. Arguments are libtest's as far as they make sense: words select cases, `--list` lists them.
+
+mod basics;
+mod stage;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use bryo_sys::fork;
+
+/// A named case.
+type Case = (&'static str, fn());
+
+/// A case that could not run, and why; printed, counted, and not a failure.
+const SKIPPED: i32 = 77;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let cases: Vec<Case> = basics::CASES.to_vec();
+    if words.iter().any(|w| w == "--list") {
+        cases.iter().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    let filters: Vec<&String> = words.iter().filter(|w| !w.starts_with("--")).collect();
+    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|f| name.contains(*f));
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for (name, case) in cases.into_iter().filter(|(name, _)| wanted(name)) {
+        match run(case) {
+            0 => passed += 1,
+            SKIPPED => skipped += 1,
+            code => {
+                failed += 1;
+                println!("FAILED: {name} (code {code})");
+            }
+        }
+    }
+    println!("kernel: {passed} passed; {failed} failed; {skipped} skipped");
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn run(case: fn()) -> i32 {
+    let ended = fork::in_child(|| match stage::enter() {
+        Ok(()) => i32::from(catch_unwind(AssertUnwindSafe(case)).is_err()),
+        Err(reason) => {
+            println!("SKIPPED: {reason}");
+            SKIPPED
+        }
+    });
+    ended.map_or(1, fork::Ended::code)
+}
