@@ -1,9 +1,9 @@
 //! Further processes in the running container.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use bryo_runtime::ExecOptions;
+use bryo_runtime::{ExecOptions, Namespaces};
 use oci_spec::runtime::Process;
 
 use crate::messages::{Event, Failure, Reply, StreamConfig};
@@ -95,7 +95,13 @@ impl Monitor {
                 cgroup: self.bundle.config.cgroup.as_ref().map(PathBuf::from),
                 seccomp: self.seccomp.clone(),
             };
-            let run = bryo_runtime::exec(running.pidfd.as_fd(), &spec, process, options)?;
+            let run = match &running.namespaces {
+                Some(namespaces) => bryo_runtime::exec(namespaces, &spec, process, options)?,
+                None => {
+                    let namespaces = Namespaces::of_process(running.pid)?;
+                    bryo_runtime::exec(&namespaces, &spec, process, options)?
+                }
+            };
             (run.pid, run.terminal)
         };
         match (ends, terminal) {

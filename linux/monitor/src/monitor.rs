@@ -12,6 +12,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bryo_runtime::Namespaces;
 use bryo_runtime::seccomp::Filter;
 use bryo_sys::channel::{Channel, Listener};
 use bryo_sys::signal::SignalFd;
@@ -49,6 +50,8 @@ pub(crate) enum Phase {
 pub(crate) struct Running {
     pub(crate) pid: u32,
     pub(crate) pidfd: OwnedFd,
+    /// Its namespaces, if our runtime made it: they stay within reach whatever the program does.
+    pub(crate) namespaces: Option<Namespaces>,
     /// The runtime that made it, if that is not ours.
     pub(crate) external: Option<External>,
 }

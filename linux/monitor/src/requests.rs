@@ -112,7 +112,14 @@ impl Monitor {
     }
 
     fn network_namespace(&self) -> Result<OwnedFd, Failure> {
-        ns::of_process(self.running()?.pid, ns::Kind::Net)
+        let running = self.running()?;
+        if let Some(namespaces) = &running.namespaces {
+            return namespaces
+                .get(ns::Kind::Net)?
+                .try_clone_to_owned()
+                .map_err(|e| Failure::other("cannot open the container's network namespace", e));
+        }
+        ns::of_process(running.pid, ns::Kind::Net)
             .map_err(|e| Failure::other("cannot open the container's network namespace", e))
     }
 

@@ -88,7 +88,7 @@ impl Monitor {
             cgroup: config.cgroup.as_ref().map(PathBuf::from),
             seccomp: self.seccomp.clone(),
         };
-        let created = bryo_runtime::create(spec, options)?;
+        let mut created = bryo_runtime::create(spec, options)?;
         if let NetworkSetup::Bridge { .. } = &config.network {
             connect(&config.network, created.network_namespace()?.as_fd())?;
         }
@@ -100,7 +100,12 @@ impl Monitor {
                 return Err(Failure::other("cannot open the terminal", "the runtime gave none"));
             }
         };
-        let running = Running { pid: run.pid, pidfd: run.pidfd, external: None };
+        let running = Running {
+            pid: run.pid,
+            pidfd: run.pidfd,
+            namespaces: Some(run.namespaces),
+            external: None,
+        };
         Ok(Started { running, ends })
     }
 }
@@ -140,7 +145,7 @@ impl External {
                 return Err(Failure::other("cannot open the terminal", "the runtime sent none"));
             }
         };
-        Ok(Started { running: Running { pid, pidfd, external: Some(self) }, ends })
+        Ok(Started { running: Running { pid, pidfd, namespaces: None, external: Some(self) }, ends })
     }
 }
 
