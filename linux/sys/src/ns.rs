@@ -108,6 +108,17 @@ pub fn unshare(kinds: &[Kind]) -> io::Result<()> {
     Ok(unsafe { rustix::thread::unshare_unsafe(flags) }?)
 }
 
+/// Gives the (single-threaded) process a new user namespace in which it is uid and gid 0 and nobody else exists: what a
+/// process may do without any help (user_namespaces(7)). `setgroups` is lost with it.
+pub fn unshare_user_as_root() -> io::Result<()> {
+    let uid = rustix::process::geteuid().as_raw();
+    let gid = rustix::process::getegid().as_raw();
+    unshare(&[Kind::User])?;
+    std::fs::write("/proc/self/setgroups", "deny")?;
+    std::fs::write("/proc/self/uid_map", format!("0 {uid} 1\n"))?;
+    std::fs::write("/proc/self/gid_map", format!("0 {gid} 1\n"))
+}
+
 /// Gives the calling thread its own working folder, root and umask (CLONE_FS), so that it may join a mount namespace.
 pub fn unshare_fs() -> io::Result<()> {
     // SAFETY: CLONE_FS leaves descriptors shared.

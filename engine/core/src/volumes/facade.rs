@@ -1,4 +1,4 @@
-//! Volumes: named folders that outlive containers.
+//! What can be asked of volumes.
 
 use crate::Result;
 use crate::engine::Engine;
