@@ -9,9 +9,7 @@ use bryo_sys::channel::Channel;
 pub const PROGRAMS: Programs = Programs { monitor, gate };
 
 fn monitor(channel: Channel, bundle: &Path) -> i32 {
-    drop(channel);
-    eprintln!("bryo: monitor of {}: not part of this build yet", bundle.display());
-    1
+    bryo_monitor::run(channel, bundle)
 }
 
 fn gate(channel: Channel, config: &str) -> i32 {

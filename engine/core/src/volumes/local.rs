@@ -26,7 +26,8 @@ pub(crate) fn check(options: &BTreeMap<String, String>) -> Result<()> {
     if options.is_empty() {
         return Ok(());
     }
-    let missing = ["type", "device"].into_iter().find(|k| options.get(*k).is_none_or(String::is_empty));
+    let missing =
+        ["type", "device"].into_iter().find(|k| options.get(*k).is_none_or(String::is_empty));
     match missing {
         Some(key) if !is_bind(options) || key == "device" => {
             Err(Error::invalid(format!("missing required option: {key:?}")))
@@ -175,7 +176,11 @@ mod tests {
             let read_only = std::fs::write(b.join("other"), "x").is_err();
             let nfs = options(&[("type", "nfs"), ("device", ":/x"), ("o", "addr=h")]);
             let refused = mount("v", &nfs, &b).is_err_and(|e| e.message().contains("sudo mount"));
-            if seen && read_only && refused && is_mounted(&b) && !is_mounted(dir.path()) { 0 } else { 3 }
+            if seen && read_only && refused && is_mounted(&b) && !is_mounted(dir.path()) {
+                0
+            } else {
+                3
+            }
         });
         match ended.unwrap().code() {
             77 => println!("SKIPPED: user namespaces are forbidden here"),

@@ -40,8 +40,9 @@ impl Volumes {
     /// Reads the records; folders without one (restored by hand) count as named volumes.
     pub(crate) fn open(data_root: &Path, records: Records) -> Result<Volumes> {
         let root = data_root.join("volumes");
-        std::fs::create_dir_all(&root)
-            .map_err(|e| Error::internal(format!("make the volumes' folder {}: {e}", root.display())))?;
+        std::fs::create_dir_all(&root).map_err(|e| {
+            Error::internal(format!("make the volumes' folder {}: {e}", root.display()))
+        })?;
         let mut table: BTreeMap<String, VolumeRecord> = records.all(VOLUME)?.into_iter().collect();
         for (name, created) in folders(&root) {
             table.entry(name.clone()).or_insert_with(|| VolumeRecord {
@@ -112,7 +113,9 @@ impl Volumes {
         self.records.remove(&[(VOLUME, name)])?;
         match moved {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(e) => Err(Error::internal(format!("remove {name}: rename {}: {e}", folder.display()))),
+            Err(e) => {
+                Err(Error::internal(format!("remove {name}: rename {}: {e}", folder.display())))
+            }
             Ok(()) => bryo_images::tree::remove(&going)
                 .map_err(|e| Error::internal(format!("remove {name}: {e}")).with_source(e)),
         }
