@@ -10,10 +10,12 @@ import pytest
 
 from support.engine import Engine, run
 from support.recipes import Images
+from support.reference import Reference
 from support.registry import Registry
 
 STATE = os.environ.get('BRYO_TEST_STATE') or os.path.expanduser('~/.cache/bryo-test')
 USUAL = ('busybox', 'configured')
+REFERENCE = os.environ.get('BRYO_TEST_REFERENCE')
 
 
 def pytest_report_header():
@@ -53,11 +55,11 @@ def work():
 
 
 @pytest.fixture(scope='session')
-def shared(registry, push, work):
+def shared(registry, push, work, images):
     """The session's engine with busybox and the configured image; `engine` clears it after each test."""
     for name in USUAL:
         push(name)
-    engine = Engine(work, registry)
+    engine = Reference(work, registry, images, REFERENCE) if REFERENCE else Engine(work, registry)
     try:
         engine.start()
         for name in USUAL:
@@ -90,6 +92,8 @@ def api(engine):
 @pytest.fixture
 def own_engine(registry, push, work):
     """own_engine(flags…, config=…) makes an engine of the test's own, not started; all are destroyed afterwards."""
+    if REFERENCE:
+        pytest.skip('a reference engine is not ours to start and stop')
     made = []
 
     def make(*flags, start=True, images=('busybox',), **kw):
