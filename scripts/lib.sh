@@ -1,5 +1,5 @@
 # Shared by scripts/try, scripts/test and .ci/run (bash): finds or makes what they need and says what was done.
-# Nothing here starts a service or changes a setting of the kernel.
+# Nothing here starts a service.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 umask 022
@@ -79,6 +79,7 @@ unprivileged_user() {
   subordinate_ids subuid --add-subuids
   subordinate_ids subgid --add-subgids
   runtime_dir
+  device_modes
 }
 
 # Gives the user 65536 subordinate ids behind all ranges that are in use, if it has none.
@@ -108,6 +109,18 @@ runtime_dir() {
     say "using $runtime as XDG_RUNTIME_DIR (there is none, and no root to make /run/user/$uid)"
     install -d -m 700 "$runtime"
   fi
+}
+
+# Device nodes that everybody may open on Debian (udev's rules say so) but that a machine without udev keeps to root.
+# Bryo works without them, by slower ways.
+device_modes() {
+  local node
+  for node in /dev/net/tun /dev/fuse; do
+    if [ -c $node ] && [ "$(stat -c %a $node)" != 666 ] && { [ "$(id -u)" = 0 ] || have sudo; }; then
+      say "giving $node the mode that Debian's udev gives it (0666)"
+      as_root chmod 666 $node
+    fi
+  done
 }
 
 # as_user [VAR=VALUE...] COMMAND... in a clean environment, as the unprivileged user.
