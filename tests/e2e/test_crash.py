@@ -21,7 +21,7 @@ def test_containers_survive_kill_9(engine):
     engine.docker('run', '-d', '--name', 'web', '-p', '%d:80' % port, 'busybox', 'sh', '-c',
                   'mkdir /w; echo alive > /w/index.html; exec httpd -f -p 80 -h /w')
     engine.docker('run', '-d', '--name', 'counter', 'busybox', 'sh', '-c', COUNT)
-    wait_until(lambda: host.http_get(port)[1] == b'alive\n')
+    wait_until(lambda: host.serves(port) == b'alive\n')
     pids = {n: int(engine.inspect(n, '{{.State.Pid}}')) for n in ('web', 'counter')}
     engine.kill()
     assert not engine.answers()
@@ -50,10 +50,10 @@ def test_exit_codes_are_kept_while_nobody_looks(engine):
 
 
 def test_wait_works_across_the_death(engine):
-    engine.docker('run', '-d', '--name', 'w', 'busybox', 'sh', '-c', 'sleep 2; exit 5')
+    engine.docker('run', '-d', '--name', 'w1', 'busybox', 'sh', '-c', 'sleep 2; exit 5')
     engine.kill()
     engine.start()
-    assert engine.docker('wait', 'w', timeout=20).text == '5'
+    assert engine.docker('wait', 'w1', timeout=20).text == '5'
 
 
 def test_a_terminal_and_stdin_survive(engine):
@@ -85,12 +85,12 @@ def test_rm_and_restart_policy_are_still_obeyed(engine):
 
 
 def test_killed_again_and_again(engine):
-    engine.docker('run', '-d', '--name', 'c', 'busybox', 'sh', '-c', COUNT)
+    engine.docker('run', '-d', '--name', 'c1', 'busybox', 'sh', '-c', COUNT)
     for _ in range(3):
         engine.kill()
         engine.start()
-    assert engine.inspect('c', '{{.State.Running}}') == 'true'
-    lines = [int(x) for x in engine.docker('logs', 'c').out.split()]
+    assert engine.inspect('c1', '{{.State.Running}}') == 'true'
+    lines = [int(x) for x in engine.docker('logs', 'c1').out.split()]
     assert lines == list(range(len(lines)))
 
 
@@ -135,16 +135,16 @@ def test_containers_stay_when_asked(own_engine):
 
 def test_the_holder_dies_too(engine):
     """Even the holder can be replaced while a container runs."""
-    engine.docker('run', '-d', '--name', 'c', 'busybox', 'sleep', '603')
-    pid = int(engine.inspect('c', '{{.State.Pid}}'))
-    monitors = set(host.pids_mentioning(engine.inspect('c', '{{.Id}}')))
+    engine.docker('run', '-d', '--name', 'c1', 'busybox', 'sleep', '603')
+    pid = int(engine.inspect('c1', '{{.State.Pid}}'))
+    monitors = set(host.pids_mentioning(engine.inspect('c1', '{{.Id}}')))
     holders = [p for p in engine.helpers() if 'holder' in host.command_line(p) and p not in monitors]
     assert holders, [host.command_line(p) for p in engine.helpers()]
     engine.kill()
     for p in holders:
         os.kill(p, signal.SIGKILL)
     engine.start()
-    assert host.alive(pid) and engine.inspect('c', '{{.State.Running}}') == 'true'
+    assert host.alive(pid) and engine.inspect('c1', '{{.State.Running}}') == 'true'
     assert engine.docker('run', '--rm', 'busybox', 'echo', 'new').out == 'new\n'
 
 

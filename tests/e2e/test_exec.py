@@ -1,6 +1,8 @@
 """Further processes in a running container."""
 import pytest
 
+from support.engine import wait_until
+
 
 @pytest.fixture
 def box(engine):
@@ -58,8 +60,8 @@ def test_its_life_seen_by_the_api(box, api):
     assert before['ProcessConfig']['entrypoint'] == 'sh' and before['ProcessConfig']['arguments'] == ['-c', 'read x; exit 5']
     reply = api.upgrade('/exec/%s/start' % ident, {'Detach': False, 'Tty': False})
     assert reply.status == 101 and reply.reason == 'UPGRADED'
-    during = api.get('/exec/%s/json' % ident, ok=(200,)).json()
-    assert during['Running'] is True and during['Pid'] > 0
+    during = wait_until(lambda: (lambda d: d if d['Pid'] else None)(api.get('/exec/%s/json' % ident, ok=(200,)).json()), what='a pid')
+    assert during['Running'] is True
     assert ident in api.get('/containers/box/json').json()['ExecIDs']
     reply.connection.send(b'go\n')
     assert list(reply.frames()) == []

@@ -15,20 +15,20 @@ def state(engine, name, template='{{.State.Status}}'):
 
 
 def test_the_states_in_turn(engine):
-    engine.docker('create', '--name', 's', 'busybox', 'sh', '-c', TRAP)
-    assert state(engine, 's') == 'created'
-    engine.docker('start', 's')
-    wait_until(lambda: engine.docker('logs', 's').out, what='it runs')
-    data = engine.inspect('s')['State']
+    engine.docker('create', '--name', 's1', 'busybox', 'sh', '-c', TRAP)
+    assert state(engine, 's1') == 'created'
+    engine.docker('start', 's1')
+    wait_until(lambda: engine.docker('logs', 's1').out, what='it runs')
+    data = engine.inspect('s1')['State']
     assert data['Status'] == 'running' and data['Running'] and data['Pid'] > 0 and data['FinishedAt'] == '0001-01-01T00:00:00Z'
-    engine.docker('stop', 's')
-    data = engine.inspect('s')['State']
+    engine.docker('stop', 's1')
+    data = engine.inspect('s1')['State']
     assert data['Status'] == 'exited' and not data['Running'] and data['Pid'] == 0 and data['ExitCode'] == 0
     assert data['FinishedAt'] > data['StartedAt']
-    engine.docker('start', 's')
-    assert state(engine, 's') == 'running'
-    engine.docker('rm', '-f', 's')
-    assert 'No such' in engine.fails('inspect', 's').err
+    engine.docker('start', 's1')
+    assert state(engine, 's1') == 'running'
+    engine.docker('rm', '-f', 's1')
+    assert 'No such' in engine.fails('inspect', 's1').err
 
 
 def test_no_ops_answer_304(engine, api):
@@ -58,15 +58,15 @@ def test_the_stop_signal_is_the_containers(engine):
 
 @pytest.mark.parametrize('signal', ['HUP', 'SIGHUP', '1'])
 def test_kill_sends_what_is_asked(engine, signal):
-    engine.docker('run', '-d', '--name', 'k', 'busybox', 'sh', '-c',
+    engine.docker('run', '-d', '--name', 'k1', 'busybox', 'sh', '-c',
                   'trap "echo hup" HUP; echo up; while :; do sleep 0.05; done')
-    wait_until(lambda: engine.docker('logs', 'k').out, what='it runs')
-    engine.docker('kill', '-s', signal, 'k')
-    wait_until(lambda: 'hup' in engine.docker('logs', 'k').out, what='the signal arrived')
-    assert state(engine, 'k') == 'running'
-    engine.docker('kill', 'k')
-    wait_until(lambda: state(engine, 'k') == 'exited')
-    assert state(engine, 'k', '{{.State.ExitCode}}') == '137'
+    wait_until(lambda: engine.docker('logs', 'k1').out, what='it runs')
+    engine.docker('kill', '-s', signal, 'k1')
+    wait_until(lambda: 'hup' in engine.docker('logs', 'k1').out, what='the signal arrived')
+    assert state(engine, 'k1') == 'running'
+    engine.docker('kill', 'k1')
+    wait_until(lambda: state(engine, 'k1') == 'exited')
+    assert state(engine, 'k1', '{{.State.ExitCode}}') == '137'
 
 
 def test_kill_of_what_does_not_run(engine):
@@ -78,32 +78,32 @@ def test_kill_of_what_does_not_run(engine):
 
 
 def test_restart(engine):
-    engine.docker('run', '-d', '--name', 'r', '-p', '18200:1', 'busybox', 'sh', '-c', TRAP)
-    wait_until(lambda: engine.docker('logs', 'r').out, what='it runs')
-    first = state(engine, 'r', '{{.State.Pid}} {{.State.StartedAt}}')
-    engine.docker('restart', '-t', '2', 'r')
-    assert state(engine, 'r') == 'running' and state(engine, 'r', '{{.State.Pid}} {{.State.StartedAt}}') != first
+    engine.docker('run', '-d', '--name', 'r1', '-p', '18200:1', 'busybox', 'sh', '-c', TRAP)
+    wait_until(lambda: engine.docker('logs', 'r1').out, what='it runs')
+    first = state(engine, 'r1', '{{.State.Pid}} {{.State.StartedAt}}')
+    engine.docker('restart', '-t', '2', 'r1')
+    assert state(engine, 'r1') == 'running' and state(engine, 'r1', '{{.State.Pid}} {{.State.StartedAt}}') != first
     assert 18200 in host.ports()
-    wait_until(lambda: engine.docker('logs', 'r').out == 'up\nbye\nup\n', what='log of both lives')
+    wait_until(lambda: engine.docker('logs', 'r1').out == 'up\nbye\nup\n', what='log of both lives')
 
 
 def test_pause_holds_and_unpause_lets_go(engine):
-    engine.docker('run', '-d', '--name', 'p', 'busybox', 'sh', '-c', 'while :; do echo x; sleep 0.02; done')
-    result = engine.docker('pause', 'p', check=False)
+    engine.docker('run', '-d', '--name', 'p1', 'busybox', 'sh', '-c', 'while :; do echo x; sleep 0.02; done')
+    result = engine.docker('pause', 'p1', check=False)
     if result.code != 0:
         assert 'cgroup' in result.err, result  # an honest refusal
         return
-    assert state(engine, 'p', '{{.State.Status}} {{.State.Paused}}') == 'paused true'
-    before = len(engine.docker('logs', 'p').out)
+    assert state(engine, 'p1', '{{.State.Status}} {{.State.Paused}}') == 'paused true'
+    before = len(engine.docker('logs', 'p1').out)
     time.sleep(0.3)
-    assert len(engine.docker('logs', 'p').out) == before
+    assert len(engine.docker('logs', 'p1').out) == before
     assert '(Paused)' in engine.docker('ps').out
-    assert 'is paused' in engine.fails('exec', 'p', 'true').err
-    engine.docker('unpause', 'p')
-    wait_until(lambda: len(engine.docker('logs', 'p').out) > before, what='it goes on')
-    assert 'is not paused' in engine.fails('unpause', 'p').err
-    engine.docker('pause', 'p')
-    engine.docker('rm', '-f', 'p')
+    assert 'is paused' in engine.fails('exec', 'p1', 'true').err
+    engine.docker('unpause', 'p1')
+    wait_until(lambda: len(engine.docker('logs', 'p1').out) > before, what='it goes on')
+    assert 'is not paused' in engine.fails('unpause', 'p1').err
+    engine.docker('pause', 'p1')
+    engine.docker('rm', '-f', 'p1')
 
 
 def test_rename(engine):
@@ -117,17 +117,17 @@ def test_rename(engine):
 
 
 def test_update_of_the_restart_policy(engine):
-    engine.docker('run', '-d', '--name', 'u', 'busybox', 'sleep', '600')
-    engine.docker('update', '--restart', 'always', 'u')
-    assert engine.inspect('u', '{{.HostConfig.RestartPolicy.Name}}') == 'always'
+    engine.docker('run', '-d', '--name', 'u1', 'busybox', 'sleep', '600')
+    engine.docker('update', '--restart', 'always', 'u1')
+    assert engine.inspect('u1', '{{.HostConfig.RestartPolicy.Name}}') == 'always'
 
 
 # ---- wait ----
 
 def test_wait_prints_exit_codes_in_order(engine):
-    engine.docker('run', '-d', '--name', 'a', 'busybox', 'sh', '-c', 'sleep 0.3; exit 3')
-    engine.docker('run', '-d', '--name', 'b', 'busybox', 'sh', '-c', 'exit 4')
-    assert engine.docker('wait', 'a', 'b').out == '3\n4\n'
+    engine.docker('run', '-d', '--name', 'a1', 'busybox', 'sh', '-c', 'sleep 0.3; exit 3')
+    engine.docker('run', '-d', '--name', 'b1', 'busybox', 'sh', '-c', 'exit 4')
+    assert engine.docker('wait', 'a1', 'b1').out == '3\n4\n'
 
 
 def test_wait_conditions(engine, api):
@@ -185,9 +185,9 @@ def test_prune(engine):
 # ---- restart policies ----
 
 def test_on_failure_counts(engine):
-    engine.docker('run', '-d', '--name', 'f', '--restart', 'on-failure:2', 'busybox', 'sh', '-c', 'echo x; exit 3')
-    wait_until(lambda: state(engine, 'f', '{{.RestartCount}} {{.State.Status}}') == '2 exited', 15, what='two restarts')
-    assert engine.docker('logs', 'f').out == 'x\nx\nx\n'
+    engine.docker('run', '-d', '--name', 'f1', '--restart', 'on-failure:2', 'busybox', 'sh', '-c', 'echo x; exit 3')
+    wait_until(lambda: state(engine, 'f1', '{{.RestartCount}} {{.State.Status}}') == '2 exited', 15, what='two restarts')
+    assert engine.docker('logs', 'f1').out == 'x\nx\nx\n'
     engine.docker('run', '-d', '--name', 'ok', '--restart', 'on-failure', 'busybox', 'true')
     wait_until(lambda: state(engine, 'ok') == 'exited')
     time.sleep(0.3)
@@ -195,13 +195,13 @@ def test_on_failure_counts(engine):
 
 
 def test_always_comes_back_until_stopped(engine):
-    engine.docker('run', '-d', '--name', 'a', '--restart', 'always', 'busybox', 'sleep', '600')
-    pid = int(state(engine, 'a', '{{.State.Pid}}'))
+    engine.docker('run', '-d', '--name', 'a1', '--restart', 'always', 'busybox', 'sleep', '600')
+    pid = int(state(engine, 'a1', '{{.State.Pid}}'))
     host.kill_quietly(pid)
-    wait_until(lambda: state(engine, 'a', '{{.State.Running}} {{.RestartCount}}') == 'true 1', what='it is back')
-    engine.docker('stop', '-t', '0', 'a')
+    wait_until(lambda: state(engine, 'a1', '{{.State.Running}} {{.RestartCount}}') == 'true 1', what='it is back')
+    engine.docker('stop', '-t', '0', 'a1')
     time.sleep(0.4)
-    assert state(engine, 'a') == 'exited'
+    assert state(engine, 'a1') == 'exited'
 
 
 def test_after_an_engine_restart(own_engine):

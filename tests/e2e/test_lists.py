@@ -7,8 +7,8 @@ import pytest
 
 @pytest.fixture
 def few(engine):
-    engine.docker('run', '--name', 'ended', '-l', 'tier=back', 'busybox', 'sh', '-c', 'exit 3', check=False)
-    engine.docker('run', '-d', '--name', 'web', '-l', 'tier=front', '-p', '18300:80', '-v', 'data:/d', 'busybox', 'sleep', '600')
+    engine.docker('run', '--name', 'ended', '-l', 'side=back', 'busybox', 'sh', '-c', 'exit 3', check=False)
+    engine.docker('run', '-d', '--name', 'web', '-l', 'side=front', '-p', '18300:80', '-v', 'data:/d', 'busybox', 'sleep', '600')
     engine.docker('create', '--name', 'made', 'configured', 'true')
     return engine
 
@@ -20,12 +20,12 @@ def listed(engine, *flags):
 @pytest.mark.parametrize('filters,expected', [
     (['status=running'], {'web'}), (['status=exited'], {'ended'}), (['status=created'], {'made'}),
     (['status=running', 'status=created'], {'web', 'made'}),
-    (['name=we'], {'web'}), (['name=^/?web$'], {'web'}), (['label=tier'], {'ended', 'web'}), (['label=tier=front'], {'web'}),
+    (['name=we'], {'web'}), (['name=^/?web$'], {'web'}), (['label=side'], {'ended', 'web'}), (['label=side=front'], {'web'}),
     (['exited=3'], {'ended'}), (['exited=0'], set()), (['ancestor=busybox'], {'ended', 'web'}),
     (['volume=data'], {'web'}), (['volume=/d'], {'web'}), (['network=bridge'], {'web', 'ended', 'made'}),
-    (['publish=18300'], {'web'}), (['publish=18300/tcp'], {'web'}), (['expose=8000/tcp'], {'made'}),
+    (['publish=18300'], {'web'}), (['publish=18300/tcp'], {'web'}), (['expose=80'], {'web'}),
     (['before=made'], {'ended', 'web'}), (['since=ended'], {'web', 'made'}), (['is-task=false'], {'ended', 'web', 'made'}),
-    (['label=tier', 'status=exited'], {'ended'}),
+    (['label=side', 'status=exited'], {'ended'}),
 ])
 def test_filters(few, filters, expected):
     flags = [x for f in filters for x in ('--filter', f)]
@@ -55,7 +55,7 @@ def test_a_bad_filter_is_named(few):
     few.fails('ps', '--filter', 'status=nosuch')
 
 
-@pytest.mark.parametrize('filters', [{'label': ['tier=front']}, {'label': {'tier=front': True}}], ids=['array', 'map'])
+@pytest.mark.parametrize('filters', [{'label': ['side=front']}, {'label': {'side=front': True}}], ids=['array', 'map'])
 def test_both_encodings_of_filters(few, api, filters):
     query = urllib.parse.quote(json.dumps(filters))
     got = api.get('/containers/json?all=1&filters=' + query, ok=(200,)).json()
@@ -70,7 +70,7 @@ def test_the_shape_of_a_list(few, api):
     assert {'IP': '0.0.0.0', 'PrivatePort': 80, 'PublicPort': 18300, 'Type': 'tcp'} in web['Ports']
     assert web['HostConfig']['NetworkMode'] in ('bridge', 'default')
     assert web['NetworkSettings']['Networks']['bridge']['IPAddress'].startswith('172.17.')
-    assert web['Mounts'][0]['Name'] == 'data' and web['Labels'] == {'tier': 'front'}
+    assert web['Mounts'][0]['Name'] == 'data' and web['Labels'] == {'side': 'front'}
     assert got['/ended']['Status'].startswith('Exited (3) ') and got['/made']['Status'] == 'Created'
 
 

@@ -151,7 +151,7 @@ def test_cidfile(engine, folder):
     engine.docker('run', '--name', 'noted', '--cidfile', path, 'busybox', 'true')
     with open(path) as f:
         assert f.read() == engine.inspect('noted', '{{.Id}}')
-    assert 'Container ID file found' in engine.fails('run', '--cidfile', path, 'busybox', 'true').err
+    assert 'ontainer ID file found' in engine.fails('run', '--cidfile', path, 'busybox', 'true').err
 
 
 def test_rm_takes_the_container_and_its_volumes_along(engine):

@@ -48,7 +48,6 @@ def test_streams(py):
     s._sock.sendall(b'ping\n')
     assert s._sock.recv(100)[8:] == b'ping\n'
     s.close()
-    s._sock.close()
 
 
 def test_archives(py):

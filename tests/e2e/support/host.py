@@ -124,6 +124,15 @@ def exchange(port, data=b'', host='127.0.0.1', timeout=10):
             received += piece
 
 
+def serves(port, path='/', host='127.0.0.1'):
+    """The body that a plain GET brings, or None while nobody answers with 200; for waiting."""
+    try:
+        status, body = http_get(port, path, host, 5)
+    except (OSError, AssertionError):
+        return None
+    return body if status == 200 else None
+
+
 def http_get(port, path='/', host='127.0.0.1', timeout=10):
     """(status, body) of a plain HTTP/1.0 GET."""
     with socket.create_connection((host, port), timeout) as s:
