@@ -110,6 +110,16 @@ def remove_tree(path):
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
+def own_address():
+    """An address of the host that is not its loopback, or None."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(('192.0.2.1', 9))  # sends nothing: it only chooses a route
+            return s.getsockname()[0]
+        except OSError:
+            return None
+
+
 def exchange(port, data=b'', host='127.0.0.1', timeout=10):
     """Connects, sends, and returns everything until the other side closes."""
     with socket.create_connection((host, port), timeout) as s:
