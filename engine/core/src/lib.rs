@@ -12,6 +12,7 @@ pub mod model;
 mod networks;
 pub mod requests;
 pub mod settings;
+mod top;
 mod usage;
 mod volumes;
 

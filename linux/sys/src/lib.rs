@@ -12,6 +12,7 @@ pub mod fork;
 pub mod keyring;
 pub mod layers;
 pub mod listening;
+pub mod localtime;
 pub mod loopback;
 pub mod memory;
 pub mod mount;
