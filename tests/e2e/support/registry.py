@@ -11,8 +11,8 @@ from . import host, oci
 class Registry:
     """`start` returns when it answers; its content lies in `folder` and is kept from run to run."""
 
-    def __init__(self, folder, port=None):
-        self.folder, self.port = folder, port or host.free_port()
+    def __init__(self, folder, port=None, listen='127.0.0.1'):
+        self.folder, self.port, self.listen = folder, port or host.free_port(), listen
         self.process = None
         os.makedirs(folder, exist_ok=True)
 
@@ -25,7 +25,7 @@ class Registry:
         with open(config, 'w') as f:
             f.write('version: 0.1\nlog:\n  level: error\n  accesslog:\n    disabled: true\n'
                     'storage:\n  filesystem:\n    rootdirectory: %s\n  delete:\n    enabled: true\n'
-                    'http:\n  addr: 127.0.0.1:%d\n' % (self.folder, self.port))
+                    'http:\n  addr: %s:%d\n' % (self.folder, self.listen, self.port))
         log = open(os.path.join(self.folder, 'log'), 'ab')
         self.process = subprocess.Popen(['docker-registry', 'serve', config], stdin=subprocess.DEVNULL, stdout=log,
                                         stderr=log)
