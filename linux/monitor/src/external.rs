@@ -24,7 +24,7 @@ use bryo_runtime::Stdio;
 use bryo_sys::channel::Channel;
 use bryo_sys::ns;
 use oci_spec::runtime::{
-    LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespaceType, Process, RootBuilder, Spec,
+    BoxBuilder, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespaceType, Process, RootBuilder, Spec,
 };
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
@@ -55,16 +55,20 @@ impl External {
     pub(crate) fn create(
         &self,
         config: &MonitorConfig,
-        spec: Spec,
+        mut spec: Spec,
         stdio: Stdio,
     ) -> Result<(u32, Option<OwnedFd>), Failure> {
         let failed = |e: std::io::Error| Failure::other("cannot prepare the runtime's bundle", e);
         std::fs::create_dir_all(self.bundle.join("rootfs")).map_err(failed)?;
         let root = self.mount(&config.rootfs)?;
-        let spec = adapt(spec, config, root).map_err(failed)?;
+        if let Some(process) = spec.process_mut() {
+            process.set_terminal(Some(config.tty));
+            set_size(process, &stdio);
+        }
+        let spec = adapt(spec, root).map_err(failed)?;
         let json = serde_json::to_vec(&spec).map_err(|e| failed(e.into()))?;
         std::fs::write(self.bundle.join("config.json"), json).map_err(failed)?;
-        self.launch(&["create", "--bundle", "."], &[], stdio)
+        self.launch(&["create", "--bundle", "."], stdio)
     }
 
     /// Lets the program start.
@@ -79,9 +83,11 @@ impl External {
         stdio: Stdio,
     ) -> Result<(u32, Option<OwnedFd>), Failure> {
         let failed = |e: std::io::Error| Failure::other("cannot prepare the exec", e);
-        let json = serde_json::to_vec(process).map_err(|e| failed(e.into()))?;
+        let mut process = process.clone();
+        set_size(&mut process, &stdio);
+        let json = serde_json::to_vec(&process).map_err(|e| failed(e.into()))?;
         std::fs::write(self.bundle.join("process.json"), json).map_err(failed)?;
-        self.launch(&["exec", "--detach", "--process", "process.json"], &[], stdio)
+        self.launch(&["exec", "--detach", "--process", "process.json"], stdio)
     }
 
     /// Takes the container away, whatever its state.
@@ -94,7 +100,6 @@ impl External {
     fn launch(
         &self,
         arguments: &[&str],
-        last: &[&str],
         stdio: Stdio,
     ) -> Result<(u32, Option<OwnedFd>), Failure> {
         let failed = |e: std::io::Error| Failure::other("cannot talk to the runtime", e);
@@ -112,7 +117,7 @@ impl External {
                 Some(Console::listen(&self.bundle).map_err(failed)?)
             }
         };
-        command.arg(&self.id).args(last);
+        command.arg(&self.id);
         self.run(command)?;
         let pid = std::fs::read_to_string(&pid_file).map_err(failed)?;
         let pid = pid.trim().parse().map_err(|e| Failure::other("cannot read the pid file", e))?;
@@ -187,14 +192,19 @@ fn overlay_options(lower: &[String], upper: &str, work: &str) -> String {
     format!("lowerdir={},upperdir={upper},workdir={work}", lower.join(":"))
 }
 
+/// Tells a runtime the size of the terminal that it makes.
+fn set_size(process: &mut Process, stdio: &Stdio) {
+    if let Stdio::Terminal { rows, cols } = *stdio {
+        let size = BoxBuilder::default().height(u64::from(rows)).width(u64::from(cols)).build();
+        process.set_console_size(size.ok().filter(|_| rows > 0));
+    }
+}
+
 /// The spec as other runtimes need it.
-fn adapt(mut spec: Spec, config: &MonitorConfig, root: PathBuf) -> std::io::Result<Spec> {
+fn adapt(mut spec: Spec, root: PathBuf) -> std::io::Result<Spec> {
     let readonly = spec.root().as_ref().and_then(|r| r.readonly()).unwrap_or(false);
     let root = RootBuilder::default().path(root).readonly(readonly).build();
     spec.set_root(Some(root.map_err(std::io::Error::other)?));
-    if let Some(process) = spec.process_mut() {
-        process.set_terminal(Some(config.tty));
-    }
     if let Some(linux) = spec.linux_mut() {
         linux.set_cgroups_path(None);
         linux.set_resources(None);
