@@ -24,7 +24,8 @@ use bryo_runtime::Stdio;
 use bryo_sys::channel::Channel;
 use bryo_sys::ns;
 use oci_spec::runtime::{
-    BoxBuilder, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespaceType, Process, RootBuilder, Spec,
+    BoxBuilder, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespaceType, Process, RootBuilder,
+    Spec,
 };
 use rustix::mount::{MountFlags, MountPropagationFlags};
 
@@ -97,11 +98,7 @@ impl External {
     }
 
     /// Runs a sub-command that makes a process with these descriptors.
-    fn launch(
-        &self,
-        arguments: &[&str],
-        stdio: Stdio,
-    ) -> Result<(u32, Option<OwnedFd>), Failure> {
+    fn launch(&self, arguments: &[&str], stdio: Stdio) -> Result<(u32, Option<OwnedFd>), Failure> {
         let failed = |e: std::io::Error| Failure::other("cannot talk to the runtime", e);
         let pid_file = self.bundle.join("pid");
         let _ = std::fs::remove_file(&pid_file);

@@ -117,7 +117,7 @@ struct Lines<'a> {
 
 impl Lines<'_> {
     fn take(&mut self, carry: &mut Vec<u8>, data: &[u8]) -> Result<(), LogError> {
-        let mut rest = data;
+        let mut rest = self.take_run(carry, data);
         loop {
             let room = MAX_LINE - carry.len();
             let look = &rest[..rest.len().min(room)];
@@ -132,6 +132,20 @@ impl Lines<'_> {
         }
         carry.extend_from_slice(rest);
         self.target.flush()
+    }
+
+    /// The compact format takes whole lines as they are: all of them at once, unless the file is about to be full.
+    /// Gives what is left.
+    fn take_run<'d>(&mut self, carry: &mut Vec<u8>, data: &'d [u8]) -> &'d [u8] {
+        let run = memchr::memrchr(b'\n', data).map_or(0, |last| last + 1);
+        let added = carry.len() + run + local::OVERHEAD;
+        if run == 0 || self.target.format != Format::Local || !self.target.has_room(added) {
+            return data;
+        }
+        let (lines, rest) = data.split_at(run);
+        local::block(self.stream, self.now, &[carry, lines], &mut self.target.out);
+        carry.clear();
+        rest
     }
 
     /// Encodes one record, given in two parts at most.
@@ -213,12 +227,17 @@ impl Target {
         self.out[..4].copy_from_slice(&total);
     }
 
+    /// True if `added` bytes more would not pass the size limit.
+    fn has_room(&self, added: usize) -> bool {
+        let Some(limit) = self.settings.max_size else { return true };
+        let encoded = u64::try_from(self.out.len() + added).unwrap_or(u64::MAX);
+        self.size.saturating_add(encoded) <= limit
+    }
+
     /// Rotates if the file has reached its size. Docker's rule: a record is never split, and the file may be
     /// longer than the limit by its last record.
     fn make_room(&mut self) -> Result<(), LogError> {
-        let Some(limit) = self.settings.max_size else { return Ok(()) };
-        let encoded = u64::try_from(self.out.len()).unwrap_or(0);
-        if self.size + encoded < limit {
+        if self.has_room(1) {
             return Ok(());
         }
         self.flush()?;
