@@ -82,8 +82,7 @@ impl Monitor {
         size: (u16, u16),
         open_stdin: bool,
     ) -> Result<(u32, Ends), Failure> {
-        let owner = (process.user().uid(), process.user().gid());
-        let (stdio, ends) = stdio(tty, size, open_stdin, owner)
+        let (stdio, ends) = stdio(tty, size, open_stdin)
             .map_err(|e| Failure::other("cannot make the process' pipes", e))?;
         let running = self.running()?;
         let (pid, terminal) = if let Some(external) = &running.external {

@@ -3,7 +3,7 @@
 //! The order: log, streams, namespaces and mounts (the runtime), network, exec. A failure anywhere drops what was made
 //! before: the runtime's child dies with its namespaces, the log stays as an empty file.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use bryo_runtime::{CreateOptions, Rootfs as RuntimeRootfs, Stdio};
@@ -24,6 +24,8 @@ use crate::streams::Ends;
 struct Started {
     running: Running,
     ends: Ends,
+    /// When the process started, in clock ticks since boot; read before the exec, as the program may end at once.
+    since: Option<u64>,
 }
 
 impl Monitor {
@@ -48,7 +50,7 @@ impl Monitor {
             self.bundle.spec().map_err(|e| Failure::other("cannot start the container", e))?;
         let log = Writer::open(&self.bundle.config.log, Compression::Forked)
             .map_err(|e| Failure::other("cannot start the container", e))?;
-        let Started { running, ends } = match self.bundle.config.runtime.clone() {
+        let Started { running, ends, since } = match self.bundle.config.runtime.clone() {
             None => self.create(&spec)?,
             Some(runtime) => {
                 let external = External::new(&self.bundle, runtime);
@@ -57,7 +59,7 @@ impl Monitor {
         };
         self.log = Some(log);
         self.state.pid = Some(running.pid);
-        self.state.pid_start = pidfd::start_time(running.pid);
+        self.state.pid_start = since;
         self.state.started_at = Some(time::now());
         let pid = running.pid;
         self.phase = Phase::Running(running);
@@ -76,8 +78,7 @@ impl Monitor {
     /// Starts it with the built-in runtime.
     fn create(&mut self, spec: &Spec) -> Result<Started, Failure> {
         let config = &self.bundle.config;
-        let owner = spec.process().as_ref().map_or((0, 0), |p| (p.user().uid(), p.user().gid()));
-        let (stdio, ends) = stdio(config.tty, config.tty_size, config.open_stdin, owner)
+        let (stdio, ends) = stdio(config.tty, config.tty_size, config.open_stdin)
             .map_err(|e| Failure::other("cannot make the container's pipes", e))?;
         let profile = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
         self.seccomp = profile.map(bryo_runtime::seccomp::compile).transpose()?;
@@ -92,6 +93,7 @@ impl Monitor {
         if let NetworkSetup::Bridge { .. } = &config.network {
             connect(&config.network, created.network_namespace()?.as_fd())?;
         }
+        let since = pidfd::start_time(created.pid());
         let run = created.start()?;
         let ends = match (ends, run.terminal) {
             (Some(ends), _) => ends,
@@ -106,7 +108,7 @@ impl Monitor {
             namespaces: Some(run.namespaces),
             external: None,
         };
-        Ok(Started { running, ends })
+        Ok(Started { running, ends, since })
     }
 }
 
@@ -114,10 +116,10 @@ impl External {
     /// Starts a container with this runtime.
     fn start(self, bundle: &crate::bundle::Bundle, spec: Spec) -> Result<Started, Failure> {
         let config = &bundle.config;
-        let owner = spec.process().as_ref().map_or((0, 0), |p| (p.user().uid(), p.user().gid()));
-        let (stdio, ends) = stdio(config.tty, config.tty_size, config.open_stdin, owner)
+        let (stdio, ends) = stdio(config.tty, config.tty_size, config.open_stdin)
             .map_err(|e| Failure::other("cannot make the container's pipes", e))?;
         let (pid, terminal) = self.create(config, spec, stdio)?;
+        let since = pidfd::start_time(pid);
         // From here on a failure must take the half-made container away.
         let result = (|| {
             let pidfd =
@@ -145,7 +147,8 @@ impl External {
                 return Err(Failure::other("cannot open the terminal", "the runtime sent none"));
             }
         };
-        Ok(Started { running: Running { pid, pidfd, namespaces: None, external: Some(self) }, ends })
+        let running = Running { pid, pidfd, namespaces: None, external: Some(self) };
+        Ok(Started { running, ends, since })
     }
 }
 
@@ -178,23 +181,15 @@ fn rootfs(rootfs: &Rootfs) -> RuntimeRootfs {
 }
 
 /// A process' descriptors and our ends of them (none yet for a terminal, whose master the runtime gives).
-/// Pipes are given to `owner`, so that a program that is not root may open `/dev/stdout` again.
 pub(crate) fn stdio(
     tty: bool,
     (rows, cols): (u16, u16),
     open_stdin: bool,
-    owner: (u32, u32),
 ) -> std::io::Result<(Stdio, Option<Ends>)> {
     if tty {
         return Ok((Stdio::Terminal { rows, cols }, None));
     }
-    let pipe = || -> std::io::Result<(OwnedFd, OwnedFd)> {
-        let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-        let (uid, gid) = (rustix::fs::Uid::from_raw(owner.0), rustix::fs::Gid::from_raw(owner.1));
-        // Refused for an id outside the map; the container's start will say so better.
-        let _ = rustix::fs::fchown(&read, Some(uid), Some(gid));
-        Ok((read, write))
-    };
+    let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC);
     let (stdin, feed) = if open_stdin {
         let (read, write) = pipe()?;
         (read, Some(write))

@@ -69,10 +69,9 @@ impl Namespaces {
     /// Joins all of them but those that the caller is in already. The caller's **children** are in the pid
     /// namespace. After this the caller is uid 0 of the container's user namespace at its root folder.
     pub(crate) fn join(&self) -> Result<()> {
-        for kind in KINDS {
+        // All at once: behind the container's mount namespace `/proc` does not know the caller.
+        for (kind, own) in KINDS.into_iter().zip(Namespaces::own()?) {
             let fd = self.get(kind)?;
-            let own = ns::open(format!("/proc/self/ns/{}", kind.file()))
-                .context(|| format!("opening my {} namespace", kind.file()))?;
             // Re-entering one's own user namespace is EINVAL, and the others would be a waste.
             if same(own.as_fd(), fd)? {
                 continue;

@@ -96,6 +96,10 @@ impl<'a> Program<'a> {
             self.filter()?;
         }
         capabilities.apply()?;
+        // A container whose monitor was killed must not run on unseen. Any change of credentials clears this
+        // (prctl(2)), so it comes after the last one.
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
+            .context(|| "tying the process to its monitor")?;
         if denied {
             self.enter_folder_now()?;
         }

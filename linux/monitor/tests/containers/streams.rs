@@ -107,7 +107,7 @@ fn sixty_four_megabytes_pass_both_ways_unchanged() {
     });
     let mut client = c.attach_with(|s| s.stdin = true);
     c.start();
-    let byte = |i: usize| (i.wrapping_mul(2_654_435_761) >> 13) as u8;
+    let byte = |i: usize| i.wrapping_mul(2_654_435_761).to_le_bytes()[2];
     let sent: Vec<u8> = (0..SIZE).map(byte).collect();
     let mut input = client.try_clone().unwrap();
     let data = sent.clone();
