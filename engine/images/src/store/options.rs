@@ -34,6 +34,15 @@ pub enum Removed {
     Deleted(String),
 }
 
+/// An image that was read from an archive.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The image.
+    pub image: crate::image::Image,
+    /// The names it has in the archive, familiar form; empty if it has none.
+    pub names: Vec<String>,
+}
+
 /// See [`crate::Store::import`].
 #[derive(Debug, Clone, Default)]
 pub struct ImportOptions {
