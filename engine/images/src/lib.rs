@@ -19,13 +19,19 @@
 //!
 //! **What is not here**: decisions about containers, Docker's JSON, mounting (the monitor does that).
 
+mod archive;
 pub mod diff;
 mod digest;
+mod embedded;
 mod error;
 mod image;
 pub mod layout;
+mod manifest;
 mod merged;
+mod platform;
+mod pull;
 mod reference;
+mod registry;
 mod settings;
 mod snapshotter;
 mod store;
@@ -43,4 +49,6 @@ pub use image::{
 pub use reference::{DOCKER_IO, Reference};
 pub use settings::{Auth, IdMap, Progress, Registries, StoreSettings};
 pub use snapshotter::{Snapshotter, SnapshotterKind};
-pub use store::{CommitOptions, ImageFilter, ImportOptions, Removed, Store, Usage, WritableLayer};
+pub use store::{
+    CommitOptions, ImageFilter, ImportOptions, Loaded, Removed, Store, Usage, WritableLayer,
+};

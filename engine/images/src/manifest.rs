@@ -107,8 +107,7 @@ impl Document {
             config: Option<serde::de::IgnoredAny>,
             manifests: Option<serde::de::IgnoredAny>,
         }
-        let malformed =
-            |e| Error::bad_archive(format!("the image's manifest is not valid: {e}"));
+        let malformed = |e| Error::bad_archive(format!("the image's manifest is not valid: {e}"));
         let probe: Probe = serde_json::from_slice(bytes).map_err(malformed)?;
         if probe.schema_version == 1 {
             return Err(Error::new(
@@ -152,7 +151,9 @@ impl Manifest {
         match unsupported {
             Some(media_type) => Err(Error::new(
                 ErrorKind::InvalidRequest,
-                format!("unsupported media type {media_type}: this is not the layer of a container image"),
+                format!(
+                    "unsupported media type {media_type}: this is not the layer of a container image"
+                ),
             )),
             None => Ok(()),
         }
@@ -198,7 +199,9 @@ mod tests {
             entry("arm", "v6"),
             entry("arm", "v7")
         );
-        let Document::Index(index) = Document::parse("", text.as_bytes()).unwrap() else { panic!() };
+        let Document::Index(index) = Document::parse("", text.as_bytes()).unwrap() else {
+            panic!()
+        };
         let v7 = Platform::parse("linux/arm/v7").unwrap();
         let chosen = index.choose(&v7).unwrap().platform.clone().unwrap();
         assert_eq!(chosen.variant, "v7");

@@ -46,7 +46,9 @@ impl Platform {
         if parts.next().is_some() || !lower.split('/').all(valid) {
             return Err(Error::new(
                 ErrorKind::InvalidRequest,
-                format!("{text:?} is an invalid platform: write os/architecture[/variant], like linux/arm64"),
+                format!(
+                    "{text:?} is an invalid platform: write os/architecture[/variant], like linux/arm64"
+                ),
             ));
         }
         let Some(second) = second else {

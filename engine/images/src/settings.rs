@@ -20,8 +20,6 @@ pub struct StoreSettings {
     pub ids: IdMap,
     /// How layers become a root filesystem; from [`Snapshotter::probe`].
     pub snapshotter: Snapshotter,
-    /// The running program (`/proc/self/exe`), for the embedded image.
-    pub program: PathBuf,
     /// Goes out as `User-Agent`.
     pub user_agent: String,
 }
@@ -37,6 +35,8 @@ pub struct IdMap {
     pub single: bool,
     /// The user's name on the host, for the remedy in messages.
     pub user: String,
+    /// The user's id on the host.
+    pub host_uid: u32,
 }
 
 /// What may change while the store is open.

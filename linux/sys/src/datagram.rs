@@ -209,13 +209,11 @@ fn read_control(mut bytes: &[u8], received: &mut Received) {
             (libc::SOL_IP, libc::IP_PKTINFO) => {
                 // struct in_pktinfo: index, the local address to answer from, the header's destination.
                 let address = value.get(4..).and_then(|v| v.first_chunk::<4>());
-                received.to =
-                    address.map(|a| SocketAddr::new(IpAddr::V4(Ipv4Addr::from(*a)), 0));
+                received.to = address.map(|a| SocketAddr::new(IpAddr::V4(Ipv4Addr::from(*a)), 0));
             }
             (libc::SOL_IPV6, libc::IPV6_PKTINFO) => {
                 let address = value.first_chunk::<16>();
-                received.to =
-                    address.map(|a| SocketAddr::new(IpAddr::V6(Ipv6Addr::from(*a)), 0));
+                received.to = address.map(|a| SocketAddr::new(IpAddr::V6(Ipv6Addr::from(*a)), 0));
             }
             (libc::SOL_UDP, libc::UDP_GRO) => {
                 let size = value.first_chunk::<4>().map(|v| i32::from_ne_bytes(*v));

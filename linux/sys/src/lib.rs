@@ -9,6 +9,7 @@ pub mod clone;
 pub mod datagram;
 pub mod exec;
 pub mod fork;
+pub mod hello;
 pub mod keyring;
 pub mod layers;
 pub mod listening;

@@ -26,11 +26,10 @@ pub fn open(name: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let fd = rustix::fs::open("/dev/net/tun", flags, Mode::empty())?;
     let mut request = Request { name: [0; 16], flags: IFF_TUN | IFF_NO_PI, rest: [0; 22] };
-    let room = request
-        .name
-        .get_mut(..name.len())
-        .filter(|room| room.len() < 16)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "interface name too long"))?;
+    let room =
+        request.name.get_mut(..name.len()).filter(|room| room.len() < 16).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "interface name too long")
+        })?;
     room.copy_from_slice(name.as_bytes());
     // SAFETY: TUNSETIFF reads and writes one `struct ifreq`, which `Request` is (40 bytes), and keeps no pointer.
     let result = unsafe { libc::ioctl(fd.as_raw_fd(), TUNSETIFF as _, &raw mut request) };

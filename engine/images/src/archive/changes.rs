@@ -90,7 +90,9 @@ fn pairs(text: &str) -> Result<Vec<(String, String)>> {
         .into_iter()
         .map(|word| match word.split_once('=') {
             Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-            _ => Err(invalid(format!("syntax error - can't find = in {word:?}. Must be of the form: name=value"))),
+            _ => Err(invalid(format!(
+                "syntax error - can't find = in {word:?}. Must be of the form: name=value"
+            ))),
         })
         .collect()
 }
@@ -116,7 +118,9 @@ fn words(text: &str) -> Result<Vec<String>> {
         }
     }
     if quote.is_some() {
-        return Err(invalid(format!("unexpected end of statement while looking for a matching quote in {text:?}")));
+        return Err(invalid(format!(
+            "unexpected end of statement while looking for a matching quote in {text:?}"
+        )));
     }
     words.extend(word);
     Ok(words)
@@ -167,7 +171,9 @@ fn health_check(text: &str) -> Result<HealthCheck> {
             Some(list) => [vec!["CMD".to_owned()], list].concat(),
             None => vec!["CMD-SHELL".to_owned(), command.to_owned()],
         },
-        _ => return Err(invalid(format!("unknown type {word:?} of HEALTHCHECK (try CMD or NONE)"))),
+        _ => {
+            return Err(invalid(format!("unknown type {word:?} of HEALTHCHECK (try CMD or NONE)")));
+        }
     };
     Ok(check)
 }
@@ -197,7 +203,10 @@ fn duration(text: &str) -> Result<i64> {
     if text.is_empty() || total > 9e18 {
         return Err(bad());
     }
-    #[expect(clippy::cast_possible_truncation, reason = "bounded just above; a fraction of a nanosecond may go")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "bounded just above; a fraction of a nanosecond may go"
+    )]
     Ok(total as i64)
 }
 

@@ -14,7 +14,6 @@ use super::{ArchiveEntry, IMAGE_NAME, REF_NAME};
 use crate::digest::Digest;
 use crate::error::{At, Error, Result};
 use crate::image::ConfigDocument;
-use crate::layout::make_dir;
 use crate::manifest::{Document, Index, Manifest};
 use crate::platform::Platform;
 use crate::pull::job::Unfinished;
@@ -147,8 +146,9 @@ fn join(parent: &str, name: &str) -> String {
 
 /// A docker-archive; newer ones are OCI layouts, too, and then keep their manifests.
 fn from_table(store: &Store, contents: &Contents, table: &[u8]) -> Result<Vec<Loaded>> {
-    let entries: Vec<ArchiveEntry> = serde_json::from_slice(table)
-        .map_err(|e| Error::bad_archive(format!("manifest.json in the archive is not valid: {e}")))?;
+    let entries: Vec<ArchiveEntry> = serde_json::from_slice(table).map_err(|e| {
+        Error::bad_archive(format!("manifest.json in the archive is not valid: {e}"))
+    })?;
     let manifests = match contents.read("index.json")? {
         Some(index) => manifests(contents, &index, false).unwrap_or_default(),
         None => Vec::new(),
@@ -224,8 +224,8 @@ fn follow(
 ) -> Result<Found> {
     let annotation = |key| entry.annotations.get(key).map(String::as_str);
     // A bare tag says nothing without the repository.
-    let name = annotation(IMAGE_NAME)
-        .or_else(|| annotation(REF_NAME).filter(|n| n.contains(['/', ':'])));
+    let name =
+        annotation(IMAGE_NAME).or_else(|| annotation(REF_NAME).filter(|n| n.contains(['/', ':'])));
     let names = parse_names(name.into_iter()).unwrap_or_default();
     let mut entry = entry.clone();
     for _ in 0..3 {

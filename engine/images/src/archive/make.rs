@@ -19,11 +19,9 @@ use crate::manifest::{Descriptor, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST}
 use crate::platform::Platform;
 use crate::pull::job::{Unfinished, place};
 use crate::reference::Reference;
-use crate::store::{
-    CommitOptions, ImageRecord, ImportOptions, LayerRecord, Lease, Store, now_ns,
-};
+use crate::store::{CommitOptions, ImageRecord, ImportOptions, LayerRecord, Lease, Store, now_ns};
 use crate::unpack::inflate::{self, Compression, Digests};
-use crate::unpack::{ApplyOptions, Applied, Limits};
+use crate::unpack::{Applied, ApplyOptions, Limits};
 
 /// See [`Store::import`].
 pub(crate) fn import(
@@ -349,8 +347,11 @@ impl Keeper {
             && !bytes.is_empty()
             && let Keeper::Undecided(file) = std::mem::replace(self, Keeper::Finished)
         {
-            let hashed =
-                Hashed { out: BufWriter::with_capacity(256 << 10, file), hasher: Sha256::new(), bytes: 0 };
+            let hashed = Hashed {
+                out: BufWriter::with_capacity(256 << 10, file),
+                hasher: Sha256::new(),
+                bytes: 0,
+            };
             // Enough to tell: gzip and zstd begin with a byte that no tar header begins with, but a
             // name might; the unpacking decides by more bytes and fails if this was wrong.
             let compressed = bytes.starts_with(&[0x1f, 0x8b])

@@ -6,7 +6,7 @@ mod make;
 mod save;
 
 pub(crate) use load::load;
-pub(crate) use make::{NewImage, commit, import};
+pub(crate) use make::{commit, import};
 pub(crate) use save::save;
 
 use serde::{Deserialize, Serialize};

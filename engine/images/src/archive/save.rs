@@ -83,9 +83,9 @@ fn choose(store: &Store, names: &[String]) -> Result<BTreeMap<Digest, Chosen>> {
             }
         }
         let image = store.resolve(name, None)?;
-        let named = Reference::parse(name).ok().filter(|r| {
-            r.digest().is_none() && image.repo_tags.contains(&r.familiar())
-        });
+        let named = Reference::parse(name)
+            .ok()
+            .filter(|r| r.digest().is_none() && image.repo_tags.contains(&r.familiar()));
         add(store, &mut chosen, &image, named.into_iter().collect())?;
     }
     Ok(chosen)
@@ -122,8 +122,7 @@ fn blob(store: &Store, archive: &mut Writer<impl Write>, digest: Digest, time: i
 fn index(chosen: &BTreeMap<Digest, Chosen>) -> Index {
     let mut manifests = Vec::new();
     for Chosen { record, names, .. } in chosen.values() {
-        let plain =
-            Descriptor::new(&record.manifest_type, record.manifest, record.manifest_size);
+        let plain = Descriptor::new(&record.manifest_type, record.manifest, record.manifest_size);
         if names.is_empty() {
             manifests.push(plain.clone());
         }

@@ -118,7 +118,10 @@ async fn continue_from(
 fn broken(blob: &Descriptor, at: u64, why: &str) -> Error {
     Error::new(
         ErrorKind::Unavailable,
-        format!("the download of {} broke off after {at} of {} bytes: {why}", blob.digest, blob.size),
+        format!(
+            "the download of {} broke off after {at} of {} bytes: {why}",
+            blob.digest, blob.size
+        ),
     )
 }
 

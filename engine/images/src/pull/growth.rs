@@ -25,14 +25,6 @@ struct State {
 }
 
 impl Growth {
-    /// A file that is complete.
-    pub fn complete(length: u64) -> Growth {
-        let growth = Growth::default();
-        growth.set(length);
-        growth.end(Ok(()));
-        growth
-    }
-
     /// So many bytes are there.
     pub fn set(&self, written: u64) {
         self.change(|state| state.written = written);

@@ -21,7 +21,7 @@ use crate::manifest::Descriptor;
 use crate::registry::Registry;
 use crate::store::{LayerFile, Store};
 use crate::unpack::inflate::{self, Digests};
-use crate::unpack::{ApplyOptions, Applied, Limits, settle};
+use crate::unpack::{Applied, ApplyOptions, Limits, settle};
 
 /// Where a job is.
 #[derive(Debug, Clone)]

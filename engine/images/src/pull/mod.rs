@@ -103,11 +103,7 @@ async fn choose(
 }
 
 /// The configuration document, from the store if it is there.
-async fn configuration(
-    store: &Store,
-    registry: &Registry,
-    manifest: &Manifest,
-) -> Result<Vec<u8>> {
+async fn configuration(store: &Store, registry: &Registry, manifest: &Manifest) -> Result<Vec<u8>> {
     let digest = manifest.config.digest;
     if let Ok(bytes) = std::fs::read(store.layout().blob(digest))
         && Digest::of(&bytes) == digest

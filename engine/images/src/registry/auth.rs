@@ -65,7 +65,8 @@ impl Tokens {
             self.token(http, endpoint, reference, challenge).await?
         } else if challenges.iter().any(|c| c.is("basic")) {
             let auth = self.auth.as_ref().filter(|a| !a.username.is_empty());
-            let auth = auth.ok_or_else(|| failure::denied(reference, "no basic auth credentials"))?;
+            let auth =
+                auth.ok_or_else(|| failure::denied(reference, "no basic auth credentials"))?;
             HeaderValue::from_str(&format!("Basic {}", basic(auth))).ok()
         } else {
             return Err(failure::denied(reference, "the registry does not say how to log in"));
@@ -112,8 +113,7 @@ impl Tokens {
         let answer: TokenAnswer = serde_json::from_slice(&answer).map_err(|e| {
             Error::new(ErrorKind::Unavailable, format!("{realm} did not answer with a token: {e}"))
         })?;
-        let token =
-            if answer.token.is_empty() { &answer.access_token } else { &answer.token };
+        let token = if answer.token.is_empty() { &answer.access_token } else { &answer.token };
         Ok(bearer(token))
     }
 }
@@ -126,8 +126,7 @@ fn bearer(token: &str) -> Option<HeaderValue> {
 
 fn basic(auth: &Auth) -> String {
     use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD
-        .encode(format!("{}:{}", auth.username, auth.password))
+    base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", auth.username, auth.password))
 }
 
 /// A `WWW-Authenticate` header.

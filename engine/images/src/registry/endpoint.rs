@@ -26,11 +26,8 @@ pub(crate) fn all(reference: &Reference, registries: &Registries) -> Vec<Endpoin
         DOCKER_IO => {
             for mirror in &registries.mirrors {
                 let base = mirror.trim_end_matches('/');
-                let base = if base.contains("://") {
-                    base.to_owned()
-                } else {
-                    format!("https://{base}")
-                };
+                let base =
+                    if base.contains("://") { base.to_owned() } else { format!("https://{base}") };
                 let verify = !is_insecure(host_of(&base), &registries.insecure);
                 endpoints.push(Endpoint { base, verify, mirror: true });
             }

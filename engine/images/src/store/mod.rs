@@ -27,7 +27,9 @@ use crate::registry::Http;
 use crate::settings::{Auth, Progress, Registries, StoreSettings};
 use crate::snapshotter::SnapshotterKind;
 
-pub use options::{CommitOptions, ImageFilter, ImportOptions, Loaded, Removed, Usage, WritableLayer};
+pub use options::{
+    CommitOptions, ImageFilter, ImportOptions, Loaded, Removed, Usage, WritableLayer,
+};
 
 pub(crate) use lease::Lease;
 pub(crate) use records::{ImageRecord, LayerFile, LayerRecord, boot_id, now_ns};

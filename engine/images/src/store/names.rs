@@ -148,11 +148,9 @@ fn matches(pattern: &str, name: &str) -> bool {
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let Some((first, rest)) = pattern.split_first() else { return text.is_empty() };
     match first {
-        b'*' => {
-            (0..=text.len())
-                .take_while(|n| !text.get(..*n).unwrap_or_default().contains(&b'/'))
-                .any(|n| glob(rest, text.get(n..).unwrap_or_default()))
-        }
+        b'*' => (0..=text.len())
+            .take_while(|n| !text.get(..*n).unwrap_or_default().contains(&b'/'))
+            .any(|n| glob(rest, text.get(n..).unwrap_or_default())),
         b'?' => match text.split_first() {
             Some((c, after)) if *c != b'/' => glob(rest, after),
             _ => false,

@@ -133,7 +133,8 @@ impl State {
                 }
             }
         }
-        let names: BTreeMap<String, Digest> = read_record(&layout.references())?.unwrap_or_default();
+        let names: BTreeMap<String, Digest> =
+            read_record(&layout.references())?.unwrap_or_default();
         state.names = names
             .into_iter()
             .filter_map(|(name, id)| Some((Reference::parse(&name).ok()?, id)))
@@ -178,7 +179,8 @@ impl State {
 
     /// The image as callers see it.
     pub fn image(&self, id: Digest) -> Result<Image> {
-        let (record, document) = self.images.get(&id).ok_or_else(|| no_such_image(&id.to_string()))?;
+        let (record, document) =
+            self.images.get(&id).ok_or_else(|| no_such_image(&id.to_string()))?;
         let named = self.names.iter().filter(|(_, named)| **named == id).map(|(name, _)| name);
         let (digests, tags): (Vec<_>, Vec<_>) = named.partition(|name| name.digest().is_some());
         let familiar = |names: Vec<&Reference>| {

@@ -86,8 +86,7 @@ impl Store {
     pub(super) fn find_writable(&self, container: &str) -> Result<WritableLayer> {
         let record = self.writable_record(container)?;
         let place = self.layout().writable(container);
-        let lowers =
-            if record.copied { Vec::new() } else { self.layer_folders(&record.layers)? };
+        let lowers = if record.copied { Vec::new() } else { self.layer_folders(&record.layers)? };
         Ok(WritableLayer { upper: place.join("upper"), work: place.join("work"), lowers })
     }
 

@@ -10,7 +10,13 @@ use crate::testing::needs_user_namespace;
 
 fn options() -> ApplyOptions {
     ApplyOptions {
-        ids: IdMap { uids: 65536, gids: 65536, single: false, user: "someone".to_owned() },
+        ids: IdMap {
+            uids: 65536,
+            gids: 65536,
+            single: false,
+            user: "someone".to_owned(),
+            host_uid: 1000,
+        },
         limits: Limits::default(),
         umask_is_zero: false,
     }
