@@ -23,6 +23,7 @@ mod control;
 mod datagram;
 mod dial;
 mod echo;
+mod mover;
 mod outward;
 mod owner;
 mod packet;
@@ -106,6 +107,8 @@ pub fn run_gate(channel: Channel, config: GateConfig) -> ! {
 fn start(config: &GateConfig) -> Result<Gate, Error> {
     // Out of the terminal's process group: an interrupt there is the engine's affair. EPERM: it leads one already.
     let _ = rustix::process::setsid();
+    // splice has no MSG_NOSIGNAL: a peer that is gone shall be an error and no signal.
+    bryo_sys::signal::ignore(rustix::process::Signal::PIPE.as_raw()).context("ignore SIGPIPE")?;
     let descriptors = raise_descriptors();
     let servant = Servant::start(Path::new(&config.netns))?;
     let mtu = config.mtu;

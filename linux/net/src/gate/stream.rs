@@ -1,12 +1,9 @@
 //! TCP flows: two connected sockets, one of the containers' network (inner), one of the host's (outer), and the bytes
-//! between them.
+//! between them (moved by `mover.rs`).
 //!
-//! Each direction is `recv` into one buffer that all flows share and `send` out of it; kernel TCP on both sides does
-//! the rest. What `send` does not take is kept beside the flow and reading that direction stops until it is gone, so
-//! that backpressure crosses over. (splice was measured: no cheaper, and it needs pipes.)
-//!
-//! An end of stream becomes `shutdown` of the other side once everything before it was sent; a flow is over when both
-//! directions are. An error on either side resets the other.
+//! What one side does not take waits beside the flow, and reading the other side stops until it is gone, so that
+//! backpressure crosses over. An end of stream becomes `shutdown` of the other side once everything before it was sent;
+//! a flow is over when both directions are. An error on either side resets the other.
 //!
 //! Sockets are watched edge-triggered. A short read means that nothing is left to read, except that the FIN may have
 //! come with the data: once EPOLLRDHUP was seen, reading goes on to the end.
@@ -16,21 +13,15 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use rustix::net::Shutdown;
 
+use super::mover::{Fetched, Mover, Waiting};
 use super::poll::{Event, Kind, Poller, STREAM, Token};
 use super::quota::Lease;
 use super::slab::{Key, Slab};
 
-/// The shared buffer. 64 KiB costs a fifth more CPU per byte; pages that bulk flows never touched cost no memory.
-const BUFFER: usize = 1 << 20;
 /// Bytes one direction may move before others get their turn.
 const TURN: usize = 8 << 20;
-/// When more than this waits in all flows together (stalled readers), reads get small.
-const PENDING_HIGH: usize = 32 << 20;
-/// The size of such a read.
-const SMALL: usize = 4 << 10;
 
 /// Index of the container's side.
 const INNER: usize = 0;
@@ -48,9 +39,12 @@ struct End {
     finished: bool,
     /// Our FIN has been sent.
     shut: bool,
-    /// Bytes that still have to be sent here, from `at` on.
-    pending: Vec<u8>,
-    at: usize,
+    /// The socket may take bytes.
+    writable: bool,
+    /// Much comes from here: worth a pipe.
+    bulk: bool,
+    /// Bytes that still have to be sent here.
+    waiting: Waiting,
 }
 
 impl End {
@@ -61,8 +55,9 @@ impl End {
             ended: false,
             finished: false,
             shut: false,
-            pending: Vec::new(),
-            at: 0,
+            writable: true,
+            bulk: false,
+            waiting: Waiting::Nothing,
         }
     }
 }
@@ -91,9 +86,7 @@ enum Turn {
 #[derive(Debug)]
 pub struct Streams {
     slab: Slab<Flow>,
-    buffer: Vec<u8>,
-    /// Bytes in all flows' `pending`.
-    pending: usize,
+    mover: Mover,
     /// Directions (flow, side read from) that have more to do.
     ready: VecDeque<(Key, usize)>,
 }
@@ -101,7 +94,7 @@ pub struct Streams {
 impl Streams {
     /// No flows.
     pub fn new() -> Streams {
-        Streams { slab: Slab::new(), buffer: vec![0; BUFFER], pending: 0, ready: VecDeque::new() }
+        Streams { slab: Slab::new(), mover: Mover::new(), ready: VecDeque::new() }
     }
 
     /// How many there are.
@@ -151,6 +144,7 @@ impl Streams {
         let Some(end) = flow.ends.get_mut(side) else { return };
         end.readable |= event.readable;
         end.ended |= event.ended;
+        end.writable |= event.writable;
         let mut sides = [event.readable, event.writable];
         if flow.opening {
             if side == OUTER || !event.writable {
@@ -187,10 +181,7 @@ impl Streams {
         let (left, right) = flow.ends.split_at_mut(1);
         let (Some(inner), Some(outer)) = (left.first_mut(), right.first_mut()) else { return };
         let (from, to) = if side == INNER { (inner, outer) } else { (outer, inner) };
-        let room = if self.pending > PENDING_HIGH { SMALL } else { BUFFER };
-        let before = to.pending.len();
-        let turn = pump(from, to, self.buffer.get_mut(..room).unwrap_or(&mut []));
-        self.pending = (self.pending + to.pending.len()).saturating_sub(before);
+        let turn = pump(from, to, &mut self.mover);
         match turn {
             Turn::Broken => self.reset(key),
             Turn::More => self.ready.push_back((key, side)),
@@ -201,8 +192,9 @@ impl Streams {
 
     fn close(&mut self, key: Key) {
         if let Some(flow) = self.slab.remove(key) {
-            let waiting: usize = flow.ends.iter().map(|e| e.pending.len()).sum();
-            self.pending = self.pending.saturating_sub(waiting);
+            for end in flow.ends {
+                self.mover.discard(end.waiting);
+            }
         }
     }
 
@@ -231,13 +223,19 @@ fn tune(fd: &OwnedFd) -> io::Result<()> {
 }
 
 /// Moves bytes until one side has to wait or the turn is over.
-fn pump(from: &mut End, to: &mut End, buffer: &mut [u8]) -> Turn {
+fn pump(from: &mut End, to: &mut End, mover: &mut Mover) -> Turn {
     let mut moved = 0;
     while moved < TURN {
-        if !to.pending.is_empty() {
-            match flush(to) {
-                Ok(true) => {}
-                Ok(false) => return Turn::Waiting,
+        if !to.waiting.is_nothing() {
+            if !to.writable {
+                return Turn::Waiting;
+            }
+            match mover.flush(&to.fd, &mut to.waiting) {
+                Ok(()) if to.waiting.is_nothing() => {}
+                Ok(()) => {
+                    to.writable = false;
+                    return Turn::Waiting;
+                }
                 Err(_) => return Turn::Broken,
             }
         }
@@ -252,54 +250,21 @@ fn pump(from: &mut End, to: &mut End, buffer: &mut [u8]) -> Turn {
         if !from.readable {
             return Turn::Waiting;
         }
-        let got = match rustix::net::recv(&from.fd, &mut *buffer, RecvFlags::empty()) {
-            Ok((got, _)) => got,
-            Err(Errno::INTR) => continue,
-            Err(Errno::AGAIN) => {
+        match mover.fetch(&from.fd, &to.fd, from.bulk) {
+            Ok(Fetched::End) => from.finished = true,
+            Ok(Fetched::Nothing) => {
                 from.readable = false;
-                return Turn::Waiting;
+                from.bulk = false;
             }
-            Err(_) => return Turn::Broken,
-        };
-        if got == 0 {
-            from.finished = true;
-            continue;
-        }
-        if got < buffer.len() && !from.ended {
-            from.readable = false;
-        }
-        moved += got;
-        match send(&to.fd, buffer.get(..got).unwrap_or(&[])) {
-            Ok(sent) if sent < got => {
-                to.pending = buffer.get(sent..got).unwrap_or(&[]).to_vec();
-                return Turn::Waiting;
+            Ok(Fetched::Bytes { count, drained, waiting }) => {
+                moved += count;
+                from.bulk |= !drained;
+                from.readable = !drained || from.ended;
+                to.writable = waiting.is_nothing();
+                to.waiting = waiting;
             }
-            Ok(_) => {}
             Err(_) => return Turn::Broken,
         }
     }
     Turn::More
-}
-
-/// Sends what waits for `to`; true when nothing is left.
-fn flush(to: &mut End) -> Result<bool, Errno> {
-    let rest = to.pending.get(to.at..).unwrap_or(&[]);
-    to.at += send(&to.fd, rest)?;
-    if to.at < to.pending.len() {
-        return Ok(false);
-    }
-    to.pending = Vec::new();
-    to.at = 0;
-    Ok(true)
-}
-
-/// Sends as much as the socket takes.
-fn send(fd: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
-    loop {
-        match rustix::net::send(fd, bytes, SendFlags::NOSIGNAL) {
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => return Ok(0),
-            other => return other,
-        }
-    }
 }
