@@ -111,10 +111,12 @@ fn declared(file: &TextFile, all: &[TextFile]) -> bool {
         format!("{folder}.rs"),
     ];
     let line = format!("mod {name};");
-    let by_path = format!("{}.rs\"]", name);
-    all.iter()
-        .filter(|f| parents.contains(&f.path))
-        .any(|f| code_only(&f.text).contains(&line) || f.text.contains(&by_path))
+    let by_path = format!("#[path = \"{name}.rs\"]");
+    all.iter().any(|f| {
+        let beside = f.path.strip_prefix(&*folder).is_some_and(|rest| !rest[1..].contains('/'));
+        (parents.contains(&f.path) && code_only(&f.text).contains(&line))
+            || (beside && f.text.contains(&by_path))
+    })
 }
 
 #[test]

@@ -145,7 +145,7 @@ def test_a_bad_daemon_json(args, folder, text, words):
     said = refused(args)
     assert 'daemon.json' in said and all(w in said for w in words), said
     result = run([BRYO, 'daemon', '--validate', '--config-file', path], check=False)
-    assert result.code != 0 and path in result.err
+    assert result.code != 0 and 'daemon.json' in result.err
 
 
 def test_validate_a_good_one(folder):
