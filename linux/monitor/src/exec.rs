@@ -11,7 +11,7 @@ use crate::monitor::Monitor;
 use crate::poller::MAX_PROCESS;
 use crate::requests::Outcome;
 use crate::start::stdio;
-use crate::streams::{Ends, Streams};
+use crate::streams::{Ends, InputPolicy, Streams};
 
 /// Ended execs that `state.json` remembers. Healthchecks alone make thousands a day; an engine that was away
 /// for longer than this many can only learn that they ended.
@@ -50,7 +50,9 @@ impl Monitor {
             .find(|n| !self.execs.contains_key(n))
             .ok_or_else(|| Failure::state("there are too many execs"))?;
         let tty = request.process.terminal().unwrap_or(false);
-        let mut streams = Streams::new(number, tty, true);
+        let input =
+            if request.open_stdin { InputPolicy::EndsWithClient } else { InputPolicy::None };
+        let mut streams = Streams::new(number, tty, input);
         if let Some((config, fd)) = request.stream {
             streams
                 .attach(&self.poller, config, fd)

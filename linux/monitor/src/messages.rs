@@ -213,7 +213,7 @@ pub enum RequestBody {
 /// How a client's stream is joined.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StreamConfig {
-    /// Names the stream in `Event::StreamClosed`.
+    /// Names the stream in `Event::StreamClosed`, which every engine hears: unique over engines too.
     pub id: u64,
     /// Forward the client's bytes to stdin.
     pub stdin: bool,

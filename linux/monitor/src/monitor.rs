@@ -26,7 +26,7 @@ use crate::log::Writer;
 use crate::messages::{Answer, Event, Failure, FailureKind, MonitorState, Reply, VERSION};
 use crate::oom::OomEvents;
 use crate::poller::{Poller, Token};
-use crate::streams::{READ, Streams};
+use crate::streams::{InputPolicy, READ, Streams};
 
 /// How long a monitor without a container waits for an engine that would start it.
 const LONELY: Duration = Duration::from_secs(60);
@@ -77,6 +77,8 @@ pub(crate) struct Monitor {
     /// Since when it has nothing to do but to say good-bye, or no engine before the start.
     waiting_since: Option<Instant>,
     abandoned: bool,
+    /// It did more than to pass bytes on, so freed memory is worth giving back.
+    pub(crate) worked: bool,
 }
 
 /// Runs the monitor of the container whose bundle folder is `bundle`, in a process of its own that has one thread.
@@ -111,7 +113,12 @@ impl Monitor {
         poller.add(&signals, Token::Signals, EventFlags::IN).map_err(set_up)?;
         let listener = bundle.listen().map_err(|e| e.to_string())?;
         poller.add(&listener, Token::Listener, EventFlags::IN).map_err(set_up)?;
-        let streams = Streams::new(FIRST, bundle.config.tty, bundle.config.stdin_once);
+        let input = match (bundle.config.open_stdin, bundle.config.stdin_once) {
+            (false, _) => InputPolicy::None,
+            (true, false) => InputPolicy::KeepOpen,
+            (true, true) => InputPolicy::EndsWithClient,
+        };
+        let streams = Streams::new(FIRST, bundle.config.tty, input);
         let state = MonitorState {
             version: VERSION,
             monitor_pid: std::process::id(),
@@ -134,6 +141,7 @@ impl Monitor {
             buffer: Vec::new(),
             waiting_since: None,
             abandoned: false,
+            worked: true,
         })
     }
 
@@ -141,6 +149,9 @@ impl Monitor {
     fn serve(&mut self, channel: Channel) -> i32 {
         self.welcome(channel);
         while !self.is_over() {
+            if std::mem::take(&mut self.worked) {
+                bryo_sys::memory::trim();
+            }
             let timeout = self.timeout();
             let Ok(events) = self.poller.wait(timeout) else { break };
             for (token, flags) in events {
@@ -169,6 +180,7 @@ impl Monitor {
                 if flags.contains(EventFlags::OUT) {
                     self.engines.flush(&self.poller, engine);
                 }
+                self.worked = true;
                 while let Some(message) = self.engines.receive(&self.poller, engine) {
                     self.on_message(engine, message);
                 }

@@ -71,7 +71,6 @@ impl Monitor {
             .open(&self.poller, ends)
             .map_err(|e| Failure::other("cannot open the container's streams", e))?;
         self.write_state();
-        bryo_sys::memory::trim();
         Ok(pid)
     }
 

@@ -51,13 +51,23 @@ pub(crate) enum Ends {
     Terminal(OwnedFd),
 }
 
+/// What becomes of clients' input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InputPolicy {
+    /// The program has no stdin: input is not even read.
+    None,
+    /// It is forwarded; a client that ends its own is detached.
+    KeepOpen,
+    /// It is forwarded; a client that ends its own ends the program's stdin (without a terminal).
+    EndsWithClient,
+}
+
 /// The streams of one process.
 #[derive(Debug)]
 pub(crate) struct Streams {
     process: u32,
     tty: bool,
-    /// A client's end of input ends the program's stdin.
-    ends_stdin: bool,
+    input: InputPolicy,
     outputs: [Option<Output>; 2],
     terminal: Option<OwnedFd>,
     stdin: Stdin,
@@ -75,11 +85,11 @@ struct Output {
 }
 
 impl Streams {
-    pub(crate) fn new(process: u32, tty: bool, ends_stdin: bool) -> Streams {
+    pub(crate) fn new(process: u32, tty: bool, input: InputPolicy) -> Streams {
         Streams {
             process,
             tty,
-            ends_stdin: ends_stdin && !tty,
+            input,
             outputs: [None, None],
             terminal: None,
             stdin: Stdin::new(),
@@ -125,6 +135,7 @@ impl Streams {
         rustix::net::sockopt::socket_type(&fd)?;
         rustix::io::ioctl_fionbio(&fd, true)?;
         let early = std::mem::take(&mut config.early_stdin);
+        config.stdin &= self.input != InputPolicy::None;
         let takes_input = config.stdin;
         let mut client = Client::new(config, fd, self.tty);
         if takes_input {
@@ -231,9 +242,10 @@ impl Streams {
             let mut typed = Vec::new();
             let input = client.read(buffer, &mut typed);
             self.stdin.feed(&typed);
+            let ends_stdin = self.input == InputPolicy::EndsWithClient && !self.tty;
             match input {
                 Input::Some | Input::None => {}
-                Input::End if self.ends_stdin => self.stdin.end(),
+                Input::End if ends_stdin => self.stdin.end(),
                 Input::End | Input::Detach => client.finish(),
             }
         }

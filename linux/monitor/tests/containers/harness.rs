@@ -5,6 +5,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,7 @@ fn rootfs() -> &'static Path {
         }
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
         std::fs::copy(busybox.expect("busybox-static is needed"), root.join("bin/busybox")).unwrap();
-        let applets = "sh cat echo printf head sleep yes dd tty stty true false kill seq ls test wc md5sum id";
+        let applets = "sh cat echo printf head sleep yes dd tty stty true false kill seq ls test wc md5sum id ip";
         for applet in applets.split(' ') {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
@@ -145,7 +146,8 @@ impl Container {
         write("config.json", serde_json::to_vec(&spec).unwrap());
         write("monitor.json", serde_json::to_vec(&config).unwrap());
         let (ours, theirs) = Channel::pair().unwrap();
-        let monitor = spawn(theirs, dir.path().to_owned());
+        let bridge = matches!(config.network, NetworkSetup::Bridge { .. });
+        let monitor = spawn(theirs, dir.path().to_owned(), bridge);
         let mut container = Container {
             dir,
             config,
@@ -337,7 +339,8 @@ fn stream(id: u64) -> StreamConfig {
 }
 
 /// What the holder does: a process in a user and mount namespace where it is root, which becomes the monitor.
-fn spawn(channel: Channel, bundle: PathBuf) -> Pid {
+/// With `bridge` it has a network namespace too, with a bridge `br0` in it.
+fn spawn(channel: Channel, bundle: PathBuf, bridge: bool) -> Pid {
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     match fork().unwrap() {
         Fork::Parent(pid) => pid,
@@ -346,7 +349,17 @@ fn spawn(channel: Channel, bundle: PathBuf) -> Pid {
                 ns::unshare(&[ns::Kind::User, ns::Kind::Mount])?;
                 std::fs::write("/proc/self/setgroups", "deny")?;
                 std::fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-                std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
+                std::fs::write("/proc/self/gid_map", format!("0 {gid} 1"))?;
+                if bridge {
+                    ns::unshare(&[ns::Kind::Net])?;
+                    for command in ["link add br0 type bridge", "link set br0 up"] {
+                        let status = Command::new("ip").args(command.split(' ')).status()?;
+                        if !status.success() {
+                            return Err(std::io::Error::other(format!("ip {command}: {status}")));
+                        }
+                    }
+                }
+                Ok(())
             };
             if let Err(e) = enter() {
                 eprintln!("cannot make a user namespace for the test: {e}");

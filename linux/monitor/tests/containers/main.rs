@@ -13,5 +13,6 @@ mod external;
 mod harness;
 mod life;
 mod logs;
+mod network;
 mod streams;
 mod terminal;

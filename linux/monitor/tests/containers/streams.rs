@@ -57,6 +57,16 @@ fn without_stdin_the_program_reads_nothing() {
 }
 
 #[test]
+fn a_client_that_offers_input_to_a_program_without_stdin_stays_attached() {
+    let mut c = Container::sh("sleep 0.1; echo end");
+    let mut client = c.attach_with(|s| s.stdin = true);
+    c.start();
+    send(&mut client, "nobody reads this");
+    end_input(&client);
+    assert_eq!(read_frames(&mut client).0, b"end\n");
+}
+
+#[test]
 fn stdin_that_is_kept_open_detaches_a_client_that_ends() {
     let mut c = Container::with(&["cat"], |config, _| config.open_stdin = true);
     c.start();
