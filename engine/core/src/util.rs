@@ -42,6 +42,24 @@ pub(crate) fn rfc3339(time: i128) -> String {
     jiff::Timestamp::from_nanosecond(time).map_or_else(|_| String::new(), |t| format!("{t:.9}"))
 }
 
+/// A duration as Go prints it, for texts: `30s`, `1m30s`, `500ms`.
+pub(crate) fn go_duration(duration: std::time::Duration) -> String {
+    let millis = duration.as_millis();
+    if millis < 1000 {
+        return format!("{millis}ms");
+    }
+    let (seconds, rest) = (millis / 1000, millis % 1000);
+    let fraction = format!("{rest:03}");
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}{point}{fraction}s"),
+        (0, _) => format!("{minutes}m{seconds}{point}{fraction}s"),
+        _ => format!("{hours}h{minutes}m{seconds}{point}{fraction}s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,6 +71,13 @@ mod tests {
         assert!(a.bytes().all(|c| c.is_ascii_hexdigit()));
         assert_ne!(a, b);
         assert_eq!(short(&a).len(), 12);
+    }
+
+    #[test]
+    fn durations_print_as_in_go() {
+        use std::time::Duration;
+        assert_eq!(go_duration(Duration::from_millis(500)), "500ms");
+        assert_eq!(go_duration(Duration::from_millis(90_500)), "1m30.5s");
     }
 
     #[test]

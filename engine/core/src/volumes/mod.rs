@@ -9,4 +9,5 @@ mod facade;
 mod local;
 mod store;
 
+pub(crate) use facade::{make, remove, users};
 pub(crate) use store::Volumes;

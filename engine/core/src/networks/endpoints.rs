@@ -1,0 +1,304 @@
+//! A container's side of networks: which it is on, what it gets at a start, and what its files say of it.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use super::hosts::{self, Resolver};
+use super::table::mac_bytes;
+use crate::containers::record::{ContainerRecord, StateRecord};
+use crate::engine::Inner;
+use crate::model::{ContainerSpec, EndpointSettings, EndpointView, NetworkMode, Protocol};
+use crate::util::short;
+use crate::{Error, ErrorKind, Result};
+
+/// The name of the network that the mode means; none: another container's.
+pub(crate) fn primary(mode: &NetworkMode) -> Option<&str> {
+    match mode {
+        NetworkMode::Default => Some("bridge"),
+        NetworkMode::Host => Some("host"),
+        NetworkMode::None => Some("none"),
+        NetworkMode::Container(_) => None,
+        NetworkMode::Named(name) => Some(name),
+    }
+}
+
+/// What a new container is to be on, by network name. Networks must exist.
+pub(crate) fn asked(inner: &Inner, spec: &ContainerSpec) -> Result<BTreeMap<String, EndpointView>> {
+    let mut out = BTreeMap::new();
+    let Some(main) = primary(&spec.network_mode) else { return Ok(out) };
+    let mut wanted: Vec<(&str, EndpointSettings)> = Vec::new();
+    let own = spec.endpoints.get(main).or_else(|| spec.endpoints.get("default"));
+    let mut settings = own.cloned().unwrap_or_default();
+    if settings.mac.is_empty() {
+        settings.mac.clone_from(&spec.mac_address);
+    }
+    wanted.push((main, settings));
+    for (name, settings) in &spec.endpoints {
+        if name != "default" && name != main {
+            wanted.push((name, settings.clone()));
+        }
+    }
+    for (name, settings) in wanted {
+        let network = inner.networks.find(name)?;
+        check(&network.spec.name, &settings)?;
+        let view =
+            EndpointView { settings, network_id: network.id.clone(), ..EndpointView::default() };
+        out.insert(network.spec.name.clone(), view);
+    }
+    Ok(out)
+}
+
+/// Refuses settings that a network does not have.
+pub(crate) fn check(network: &str, settings: &EndpointSettings) -> Result<()> {
+    if !settings.mac.is_empty() && mac_bytes(&settings.mac).is_none() {
+        return Err(Error::invalid(format!("invalid MAC address: {}", settings.mac)));
+    }
+    if !matches!(network, "bridge" | "host" | "none") {
+        return Ok(());
+    }
+    if settings.ipv4.is_some() || settings.ipv6.is_some() {
+        return Err(Error::invalid(
+            "user specified IP address is supported on user defined networks only",
+        ));
+    }
+    if !settings.aliases.is_empty() {
+        return Err(Error::invalid(
+            "network-scoped alias is supported only for containers in user defined networks",
+        ));
+    }
+    Ok(())
+}
+
+/// Networks in the order of their interfaces: the one with the default route first.
+pub(crate) fn order(record: &ContainerRecord, state: &StateRecord) -> Vec<String> {
+    let main = primary(&record.spec.network_mode).unwrap_or_default();
+    let mut names: Vec<String> = state.endpoints.keys().cloned().collect();
+    names.sort_by_key(|name| {
+        let priority = state.endpoints.get(name).map_or(0, |e| e.settings.gw_priority);
+        (-priority, name != main, name.clone())
+    });
+    names
+}
+
+/// Names by which a container is known on a user-defined network.
+pub(crate) fn dns_names(record: &ContainerRecord, network: &str, settings: &EndpointSettings) -> Vec<String> {
+    if matches!(network, "bridge" | "host" | "none") {
+        return Vec::new();
+    }
+    let mut names = vec![record.name.clone()];
+    let more = settings.aliases.iter().cloned();
+    for name in more.chain([short(&record.id).to_string(), record.spec.hostname.clone()]) {
+        if !name.is_empty() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// The interface that the monitor makes for an endpoint.
+pub(crate) fn interface(
+    index: usize,
+    bridge: &str,
+    endpoint: &EndpointView,
+    default_route: bool,
+    mtu: u32,
+) -> Result<bryo_net::Endpoint> {
+    let v4 = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => Some(ip),
+        IpAddr::V6(_) => None,
+    };
+    let v6 = |ip: IpAddr| match ip {
+        IpAddr::V6(ip) => Some(ip),
+        IpAddr::V4(_) => None,
+    };
+    let mac = mac_bytes(&endpoint.mac)
+        .ok_or_else(|| Error::invalid(format!("invalid MAC address: {}", endpoint.mac)))?;
+    let ipv4: Option<(Ipv4Addr, u8)> = endpoint.ipv4.and_then(|(ip, len)| Some((v4(ip)?, len)));
+    let ipv6: Option<(Ipv6Addr, u8)> = endpoint.ipv6.and_then(|(ip, len)| Some((v6(ip)?, len)));
+    Ok(bryo_net::Endpoint {
+        bridge: bridge.to_string(),
+        interface: format!("eth{index}"),
+        host_interface: format!("veth{}", endpoint.endpoint_id.get(..7).unwrap_or_default()),
+        mac,
+        ipv4,
+        ipv6,
+        gateway4: endpoint.gateway.and_then(v4).filter(|_| default_route),
+        gateway6: endpoint.gateway6.and_then(v6).filter(|_| default_route),
+        mtu,
+    })
+}
+
+/// /etc/hosts of a container with these endpoints.
+pub(crate) fn hosts_text(inner: &Inner, record: &ContainerRecord, endpoints: &BTreeMap<String, EndpointView>) -> String {
+    let spec = &record.spec;
+    let gateway = endpoints.values().find_map(|e| e.gateway);
+    let mut extra = Vec::new();
+    for line in &spec.extra_hosts {
+        let Some((name, ip)) = line.split_once([':', '=']) else { continue };
+        let ip = match (ip, gateway) {
+            ("host-gateway", Some(gateway)) => gateway.to_string(),
+            ("host-gateway", None) => "127.0.0.1".to_string(),
+            _ => ip.trim_start_matches('[').trim_end_matches(']').to_string(),
+        };
+        extra.push((ip, name.to_string()));
+    }
+    let hostname = if spec.hostname.is_empty() { short(&record.id) } else { &spec.hostname };
+    let mut names = vec![hostname.to_string()];
+    if !spec.domainname.is_empty() {
+        names.insert(0, format!("{hostname}.{}", spec.domainname));
+    }
+    let mut own: Vec<(IpAddr, Vec<String>)> = Vec::new();
+    for endpoint in endpoints.values() {
+        for (ip, _) in endpoint.ipv4.iter().chain(endpoint.ipv6.iter()) {
+            own.push((*ip, names.clone()));
+        }
+    }
+    for (_, endpoint) in endpoints.iter().filter(|(name, _)| !matches!(name.as_str(), "bridge" | "host" | "none")) {
+        own.extend(neighbours(inner, record, endpoint));
+    }
+    own.extend(linked(inner, record).into_iter().map(|l| (l.ip, l.names)));
+    hosts::hosts(&extra, &own)
+}
+
+/// The other members of a user-defined network, by their names; and links, which are names of one container only.
+fn neighbours(inner: &Inner, record: &ContainerRecord, endpoint: &EndpointView) -> Vec<(IpAddr, Vec<String>)> {
+    let mut out = Vec::new();
+    for (id, member) in inner.networks.members(&endpoint.network_id) {
+        if id == record.id {
+            continue;
+        }
+        let mut names = member.endpoint.dns_names.clone();
+        for link in &endpoint.settings.links {
+            let (target, alias) = link.split_once(':').unwrap_or((link, link));
+            if target == member.name || id.starts_with(target) {
+                names.push(alias.to_string());
+            }
+        }
+        if let Some((ip, _)) = member.endpoint.ipv4.or(member.endpoint.ipv6) {
+            out.push((ip, names));
+        }
+    }
+    out
+}
+
+/// A link on the default bridge.
+struct Link {
+    ip: IpAddr,
+    names: Vec<String>,
+    alias: String,
+    id: String,
+}
+
+fn linked(inner: &Inner, record: &ContainerRecord) -> Vec<Link> {
+    let mut out = Vec::new();
+    for link in &record.spec.links {
+        let (target, alias) = link.split_once(':').unwrap_or((link, link));
+        let Ok(other) = inner.registry.find(target) else { continue };
+        let other = other.snapshot();
+        let ip = other.state.endpoints.get("bridge").and_then(|e| e.ipv4).map(|(ip, _)| ip);
+        if let Some(ip) = ip {
+            let mut names = vec![alias.to_string(), short(other.id()).to_string()];
+            if other.record.name != alias {
+                names.push(other.record.name.clone());
+            }
+            out.push(Link { ip, names, alias: alias.to_string(), id: other.id().to_string() });
+        }
+    }
+    out
+}
+
+/// Links must lead to running containers; the result is Docker's environment for them.
+pub(crate) fn link_env(inner: &Inner, record: &ContainerRecord) -> Result<Vec<String>> {
+    for link in &record.spec.links {
+        let (target, alias) = link.split_once(':').unwrap_or((link, link));
+        let other = inner.registry.find(target)?.snapshot();
+        if !other.is_running() {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "Cannot link to a non running container: /{} AS /{}/{alias}",
+                    other.record.name, record.name
+                ),
+            ));
+        }
+    }
+    let mut env = Vec::new();
+    for link in linked(inner, record) {
+        let Ok(other) = inner.registry.find(&link.id) else { continue };
+        let other = other.snapshot();
+        let prefix = link.alias.to_ascii_uppercase().replace('-', "_");
+        env.push(format!("{prefix}_NAME=/{}/{}", record.name, link.alias));
+        for (index, port) in other.record.spec.exposed_ports.iter().enumerate() {
+            let (lower, upper) = match port.protocol {
+                Protocol::Tcp => ("tcp", "TCP"),
+                Protocol::Udp => ("udp", "UDP"),
+            };
+            let (ip, number) = (link.ip, port.port);
+            if index == 0 {
+                env.push(format!("{prefix}_PORT={lower}://{ip}:{number}"));
+            }
+            let key = format!("{prefix}_PORT_{number}_{upper}");
+            env.push(format!("{key}={lower}://{ip}:{number}"));
+            env.push(format!("{key}_ADDR={ip}"));
+            env.push(format!("{key}_PORT={number}"));
+            env.push(format!("{key}_PROTO={lower}"));
+        }
+        for entry in other.record.spec.env.iter().filter(|e| !e.starts_with("HOME=") && !e.starts_with("PATH=")) {
+            env.push(format!("{prefix}_ENV_{entry}"));
+        }
+    }
+    Ok(env)
+}
+
+/// /etc/resolv.conf. The first network's gateway answers DNS with the host's resolvers, wherever those listen, unless name
+/// servers were named; without a network there is only what the host's file says.
+pub(crate) fn resolv_text(
+    inner: &Inner,
+    spec: &ContainerSpec,
+    gateway: Option<IpAddr>,
+) -> String {
+    let settings = &inner.settings;
+    let host = std::fs::read_to_string(&settings.host_resolv_conf).unwrap_or_default();
+    let host = hosts::parse(&host);
+    let pick = |own: &Vec<String>, engine: &Vec<String>, host: Vec<String>| match (own.is_empty(), engine.is_empty()) {
+        (false, _) => own.clone(),
+        (_, false) => engine.clone(),
+        _ => host,
+    };
+    let servers = match (&spec.network_mode, gateway) {
+        (NetworkMode::Host, _) | (_, None) => host.servers,
+        (_, Some(gateway)) => vec![gateway.to_string()],
+    };
+    hosts::resolv_conf(&Resolver {
+        servers: pick(&spec.dns, &settings.dns, servers),
+        search: pick(&spec.dns_search, &settings.dns_search, host.search),
+        options: pick(&spec.dns_options, &settings.dns_options, host.options),
+    })
+}
+
+/// Writes the hosts files of a user-defined network's members anew, after somebody came or went. The files are written in place
+/// because they are bound into the containers.
+pub(crate) fn refresh(inner: &Inner, network: &str) {
+    for id in inner.networks.members(network).into_keys() {
+        let Ok(handle) = inner.registry.find(&id) else { continue };
+        let snapshot = handle.snapshot();
+        let text = hosts_text(inner, &snapshot.record, &snapshot.state.endpoints);
+        let path = inner.paths.container(&id).join("hosts");
+        if let Err(e) = write_in_place(&path, &text) {
+            tracing::warn!("write {}: {e}", path.display());
+        }
+    }
+}
+
+/// Writes a file without giving it a new inode.
+fn write_in_place(path: &Path, text: &str) -> std::io::Result<()> {
+    std::fs::write(path, text)
+}
+
+/// The gateway of the default route, as far as files need one: the first there is.
+pub(crate) fn order_gateway(endpoints: &BTreeMap<String, EndpointView>) -> Option<IpAddr> {
+    let mut all: Vec<&EndpointView> = endpoints.values().filter(|e| e.gateway.is_some()).collect();
+    all.sort_by_key(|e| -e.settings.gw_priority);
+    all.first().and_then(|e| e.gateway)
+}
