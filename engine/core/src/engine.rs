@@ -71,7 +71,10 @@ impl Inner {
     /// The runtime of containers that name none.
     pub(crate) fn default_runtime(&self) -> String {
         let live = lock(&self.live);
-        live.default_runtime.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| BUILT_IN.to_string())
+        live.default_runtime
+            .clone()
+            .filter(|n| !n.is_empty())
+            .unwrap_or_else(|| BUILT_IN.to_string())
     }
 }
 
@@ -119,7 +122,8 @@ impl Engine {
             running += usize::from(handle.snapshot().is_running());
             let _ = handle.send(containers::actions::Action::Close);
             // The owner ends when it has done what is before it: restarts and removals are not cut in half.
-            let _ = tokio::time::timeout(std::time::Duration::from_secs(5), handle.queue.closed()).await;
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(5), handle.queue.closed())
+                .await;
         }
         if running == 0 {
             inner.gate.quit().await;
@@ -221,7 +225,7 @@ impl Prepared {
         let paths =
             Paths { data_root: settings.data_root.clone(), exec_root: settings.exec_root.clone() };
         let mtu = if settings.mtu == 0 { 65_520 } else { settings.mtu };
-        let gate = Gate::open(&paths, settings.holder.clone(), mtu);
+        let gate = Gate::open(&paths, settings.holder.clone(), mtu, &settings.host_resolv_conf);
         let live = Reloadable {
             insecure_registries: settings.insecure_registries.clone(),
             mirrors: settings.mirrors.clone(),
@@ -260,7 +264,8 @@ impl Prepared {
 /// The layer between every image and its containers: `/.dockerenv` and what is mounted upon. It is the same for all, so a start
 /// writes nothing into the container's own layer, and nothing of it shows as a change.
 fn init_layer(folder: &Path) -> Result<()> {
-    let failed = |path: &Path, e: std::io::Error| Error::internal(format!("make {}: {e}", path.display()));
+    let failed =
+        |path: &Path, e: std::io::Error| Error::internal(format!("make {}: {e}", path.display()));
     for name in ["dev/pts", "dev/shm", "dev/mqueue", "etc", "proc", "sys"] {
         let path = folder.join(name);
         std::fs::create_dir_all(&path).map_err(|e| failed(&path, e))?;

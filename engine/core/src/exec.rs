@@ -255,7 +255,11 @@ async fn start(
 }
 
 fn already(exec: &Exec) -> Error {
-    let text = if matches!(exec.phase(), Phase::Ended(_)) { "has already run" } else { "is already running" };
+    let text = if matches!(exec.phase(), Phase::Ended(_)) {
+        "has already run"
+    } else {
+        "is already running"
+    };
     Error::conflict(format!("Error: Exec command {} {text}", exec.id))
 }
 
@@ -266,16 +270,21 @@ async fn launch(
     stream: Option<Join>,
     size: Option<(u16, u16)>,
 ) -> Result<std::result::Result<u32, Failure>> {
-    let (inner, record, spec) = (inner.clone(), handle.snapshot().record.clone(), exec.spec.clone());
+    let (inner, record, spec) =
+        (inner.clone(), handle.snapshot().record.clone(), exec.spec.clone());
     let process = tokio::task::spawn_blocking(move || {
         let layer = inner.images.writable(&record.id).map_err(Error::from)?;
         let layers: Vec<_> = std::iter::once(layer.upper).chain(layer.lowers).collect();
-        let (name, groups) =
-            if spec.user.is_empty() { (&record.spec.user, record.spec.group_add.as_slice()) } else { (&spec.user, &[][..]) };
+        let (name, groups) = if spec.user.is_empty() {
+            (&record.spec.user, record.spec.group_add.as_slice())
+        } else {
+            (&spec.user, &[][..])
+        };
         let user = user::Files::read(&layers).resolve(name, groups)?;
         process::exec(&record, &spec, &user, &crate::containers::defaults(&inner))
     });
-    let process = process.await.map_err(|e| Error::internal(format!("prepare the exec: {e}")))??;
+    let process =
+        process.await.map_err(|e| Error::internal(format!("prepare the exec: {e}")))??;
     let (started, outcome) = oneshot::channel();
     let tty_size = size.or(exec.spec.console_size).unwrap_or_default();
     let launch = ExecLaunch { exec: exec.clone(), process, stream, tty_size, started };

@@ -53,12 +53,18 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Starts the task, which at once looks for a gate or starts one.
-    pub(crate) fn open(paths: &Paths, holder: HolderClient, mtu: u32) -> Gate {
+    pub(crate) fn open(
+        paths: &Paths,
+        holder: HolderClient,
+        mtu: u32,
+        resolv_conf: &std::path::Path,
+    ) -> Gate {
         let (jobs, queue) = mpsc::unbounded_channel();
         let config = GateConfig {
             netns: path_text(&paths.bridges()),
             socket: path_text(&paths.exec_root.join("gate.sock")),
             mtu,
+            resolv_conf: path_text(resolv_conf),
         };
         let keeper = Keeper {
             queue,
@@ -208,7 +214,10 @@ impl Keeper {
         match self.request(&Request::Publish(publication.clone())).await? {
             Reply::Published { host_port } => {
                 publication.host_port = host_port;
-                self.publications.entry(publication.container.clone()).or_default().push(publication);
+                self.publications
+                    .entry(publication.container.clone())
+                    .or_default()
+                    .push(publication);
                 Ok(Published::Port(host_port))
             }
             Reply::Refused(refusal) => Ok(Published::Refused(refusal)),
@@ -251,7 +260,9 @@ impl Keeper {
                 }
             }
         }
-        Err(Error::internal("the gate died twice while it was asked; its words are in holder.log of the exec root"))
+        Err(Error::internal(
+            "the gate died twice while it was asked; its words are in holder.log of the exec root",
+        ))
     }
 
     async fn connected(&mut self) -> Result<()> {
@@ -266,10 +277,15 @@ impl Keeper {
         };
         let failed = |e: io::Error| Error::internal(format!("talk to the gate: {e}"));
         let ready = tokio::time::timeout(READY, link.recv::<Reply>()).await;
-        match ready.map_err(|_| Error::internal("the gate did not get ready in 20 s"))?.map_err(failed)? {
+        match ready
+            .map_err(|_| Error::internal("the gate did not get ready in 20 s"))?
+            .map_err(failed)?
+        {
             Reply::Ready { path, reason, .. } => self.ready = Some((path, reason)),
             Reply::Failed { message } => {
-                return Err(Error::internal(format!("the container network cannot be set up: {message}")));
+                return Err(Error::internal(format!(
+                    "the container network cannot be set up: {message}"
+                )));
             }
             other => return Err(unexpected(&other)),
         }
@@ -297,7 +313,9 @@ impl Keeper {
     /// A new engine takes over what an older gate holds; a new gate gets what the engine knows.
     async fn replay(&mut self, link: &Link) -> io::Result<()> {
         let mut open: Vec<Publication> = Vec::new();
-        if let Reply::State { networks, publications, .. } = exchange(link, &Request::Describe).await? {
+        if let Reply::State { networks, publications, .. } =
+            exchange(link, &Request::Describe).await?
+        {
             for network in networks {
                 self.networks.entry(network.bridge.clone()).or_insert(network);
             }
@@ -343,7 +361,9 @@ async fn exchange(link: &Link, request: &Request) -> io::Result<Reply> {
 fn report(reply: Reply, what: &str) {
     match reply {
         Reply::Failed { message } => tracing::error!("the new gate refused {what}: {message}"),
-        Reply::Refused(why) => tracing::error!("the new gate could not publish {what} again: {why:?}"),
+        Reply::Refused(why) => {
+            tracing::error!("the new gate could not publish {what} again: {why:?}")
+        }
         _ => {}
     }
 }

@@ -13,9 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::engine::{Engine, Inner};
 use crate::model::{EventKind, Filters, ImageView};
 use crate::networks::check_filters;
-use crate::requests::{
-    Auth, ByteStream, ImportOptions, Progress, ProgressStream, Removed,
-};
+use crate::requests::{Auth, ByteStream, ImportOptions, Progress, ProgressStream, Removed};
 use crate::{Error, ErrorKind, Result};
 
 /// Lines of progress that may wait for a slow client; more are dropped.
@@ -34,9 +32,13 @@ impl From<bryo_images::Error> for Error {
             // A registry that hides whether a repository exists: Docker answers 404.
             K::Denied => ErrorKind::NotFound,
             K::Conflict => ErrorKind::Conflict,
-            K::Unavailable | K::BadArchive | K::OutsideIdMap | K::NoSpace | K::Cancelled | K::Unusable | K::Io => {
-                ErrorKind::Internal
-            }
+            K::Unavailable
+            | K::BadArchive
+            | K::OutsideIdMap
+            | K::NoSpace
+            | K::Cancelled
+            | K::Unusable
+            | K::Io => ErrorKind::Internal,
         };
         let message = e.message().to_string();
         Error::new(kind, message).with_source(e)
@@ -126,12 +128,16 @@ impl Engine {
     /// Images, newest first.
     pub async fn image_list(&self, all: bool, filters: &Filters) -> Result<Vec<ImageView>> {
         let _ = all;
-        check_filters(filters, &["before", "dangling", "label", "label!", "reference", "since", "until"])?;
+        check_filters(
+            filters,
+            &["before", "dangling", "label", "label!", "reference", "since", "until"],
+        )?;
         let filter = image_filter(filters)?;
         self.blocking(move |inner| {
             let images = inner.images.list(&filter)?;
             let containers = inner.registry.all();
-            let used: Vec<String> = containers.iter().map(|c| c.snapshot().record.image_id.clone()).collect();
+            let used: Vec<String> =
+                containers.iter().map(|c| c.snapshot().record.image_id.clone()).collect();
             Ok(images.iter().map(|image| view(image, &used)).collect())
         })
         .await
@@ -153,7 +159,13 @@ impl Engine {
         let image = self.blocking(move |inner| Ok(inner.images.import(&wanted, reader)?)).await?;
         let id = image.id.to_string();
         let name = reference.map(|r| r.familiar()).unwrap_or_default();
-        event(self.inner(), "import", &id, if name.is_empty() { &id } else { &name }, &BTreeMap::new());
+        event(
+            self.inner(),
+            "import",
+            &id,
+            if name.is_empty() { &id } else { &name },
+            &BTreeMap::new(),
+        );
         let line = Progress { status: id, ..Progress::default() };
         Ok(Box::pin(futures_util::stream::iter([Ok(line)])))
     }
@@ -166,7 +178,8 @@ impl Engine {
         for (image, names) in loaded {
             let id = image.id.to_string();
             event(self.inner(), "load", &id, names.first().unwrap_or(&id), &image.config.labels);
-            let line = |status: String| Ok(Progress { status, stream: true, ..Progress::default() });
+            let line =
+                |status: String| Ok(Progress { status, stream: true, ..Progress::default() });
             if names.is_empty() {
                 lines.push(line(format!("Loaded image ID: {id}\n")));
             }
@@ -253,7 +266,8 @@ impl From<bryo_images::Progress> for Progress {
 /// An image that containers use stays, unless it is forced and none of them runs.
 fn check_unused(inner: &Inner, image: &Image, asked: &str, force: bool) -> Result<()> {
     let id = image.id.to_string();
-    let short_image = id.strip_prefix("sha256:").unwrap_or(&id).get(..12).unwrap_or_default().to_string();
+    let short_image =
+        id.strip_prefix("sha256:").unwrap_or(&id).get(..12).unwrap_or_default().to_string();
     for container in inner.registry.all() {
         let c = container.snapshot();
         if c.record.image_id != id {
@@ -261,7 +275,8 @@ fn check_unused(inner: &Inner, image: &Image, asked: &str, force: bool) -> Resul
         }
         let name = crate::util::short(c.id()).to_string();
         let by_id = id.contains(asked);
-        let (can, must) = if by_id { ("delete", "be forced") } else { ("remove repository reference", "force") };
+        let (can, must) =
+            if by_id { ("delete", "be forced") } else { ("remove repository reference", "force") };
         let what = if by_id { short_image.clone() } else { format!("\"{asked}\"") };
         if c.is_running() && (by_id || force) {
             return Err(Error::conflict(format!(
@@ -271,7 +286,9 @@ fn check_unused(inner: &Inner, image: &Image, asked: &str, force: bool) -> Resul
         if !force {
             let state = if c.is_running() { "running" } else { "stopped" };
             return Err(Error::conflict(if by_id {
-                format!("conflict: unable to {can} {what} (must {must}) - image is being used by {state} container {name}")
+                format!(
+                    "conflict: unable to {can} {what} (must {must}) - image is being used by {state} container {name}"
+                )
             } else {
                 format!(
                     "conflict: unable to {can} {what} (must {must}) - container {name} is using its referenced image {short_image}"
@@ -331,7 +348,11 @@ pub(crate) fn view(image: &Image, used: &[String]) -> ImageView {
         shared_size: None,
         labels: image.config.labels.clone(),
         containers,
-        manifest: Some((image.manifest_digest.to_string(), image.manifest_type.clone(), image.manifest_size)),
+        manifest: Some((
+            image.manifest_digest.to_string(),
+            image.manifest_type.clone(),
+            image.manifest_size,
+        )),
         id,
     }
 }

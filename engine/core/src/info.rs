@@ -110,7 +110,11 @@ impl Engine {
             data_root: s.data_root.display().to_string(),
             runtimes,
             default_runtime: inner.default_runtime(),
-            log_driver: if s.log_driver.is_empty() { "json-file".into() } else { s.log_driver.clone() },
+            log_driver: if s.log_driver.is_empty() {
+                "json-file".into()
+            } else {
+                s.log_driver.clone()
+            },
             insecure_registries: live.insecure_registries,
             mirrors: live.mirrors,
             single_id: s.single_id,

@@ -6,11 +6,11 @@ use std::os::fd::OwnedFd;
 use bryo_monitor::messages::{Answer, Failure, StreamConfig};
 use tokio::sync::oneshot;
 
+use crate::Result;
 use crate::containers::registry::{Handle, no_such};
 use crate::exec::Exec;
 use crate::model::{ContainerUpdate, EndpointSettings, HealthResult};
 use crate::requests::RemoveOptions;
-use crate::Result;
 
 /// Where an action's outcome goes.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T>>;
@@ -57,32 +57,82 @@ pub(crate) enum ExecFailure {
 /// See the module's text.
 pub(crate) enum Action {
     /// By hand; false: it runs already.
-    Start { reply: Reply<bool> },
+    Start {
+        reply: Reply<bool>,
+    },
     /// The pause before a restart by policy is over.
-    RestartNow { attempt: u64 },
+    RestartNow {
+        attempt: u64,
+    },
     /// It is about to be stopped; true: it runs, so there will be an end.
-    Stopping { why: Stopping, reply: Reply<bool> },
-    Signal { signal: i32, by_hand: bool, reply: Reply<()> },
-    Pause { reply: Reply<()> },
-    Unpause { reply: Reply<()> },
-    Rename { name: String, reply: Reply<()> },
-    Update { update: Box<ContainerUpdate>, reply: Reply<Vec<String>> },
-    Resize { exec: Option<String>, rows: u16, cols: u16, reply: Reply<()> },
-    Remove { options: RemoveOptions, reply: Reply<()> },
+    Stopping {
+        why: Stopping,
+        reply: Reply<bool>,
+    },
+    Signal {
+        signal: i32,
+        by_hand: bool,
+        reply: Reply<()>,
+    },
+    Pause {
+        reply: Reply<()>,
+    },
+    Unpause {
+        reply: Reply<()>,
+    },
+    Rename {
+        name: String,
+        reply: Reply<()>,
+    },
+    Update {
+        update: Box<ContainerUpdate>,
+        reply: Reply<Vec<String>>,
+    },
+    Resize {
+        exec: Option<String>,
+        rows: u16,
+        cols: u16,
+        reply: Reply<()>,
+    },
+    Remove {
+        options: RemoveOptions,
+        reply: Reply<()>,
+    },
     Attach(Box<Join>),
     Exec(Box<ExecLaunch>),
-    Connect { network: String, settings: Box<EndpointSettings>, reply: Reply<()> },
-    Disconnect { network: String, force: bool, reply: Reply<()> },
+    Connect {
+        network: String,
+        settings: Box<EndpointSettings>,
+        reply: Reply<()>,
+    },
+    Disconnect {
+        network: String,
+        force: bool,
+        reply: Reply<()>,
+    },
     /// An event of its own, in order with the others.
-    Emit { action: String, attributes: BTreeMap<String, String> },
+    Emit {
+        action: String,
+        attributes: BTreeMap<String, String>,
+    },
     /// From the monitor of a run.
-    Monitor { run: u64, answer: Box<Answer> },
+    Monitor {
+        run: u64,
+        answer: Box<Answer>,
+    },
     /// The channel to it ended.
-    MonitorGone { run: u64 },
+    MonitorGone {
+        run: u64,
+    },
     /// A health check's outcome.
-    Health { run: u64, result: Box<HealthResult> },
+    Health {
+        run: u64,
+        result: Box<HealthResult>,
+    },
     /// Answered when everything before it is done.
-    Settle { reply: oneshot::Sender<()> },
+    Settle {
+        reply: oneshot::Sender<()>,
+    },
     /// The engine ends; the container goes on.
     Close,
 }

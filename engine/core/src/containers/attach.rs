@@ -65,7 +65,11 @@ impl Attachment {
 impl ContainerTarget {
     async fn run(self, client: OwnedFd, early_stdin: Vec<u8>, tty: bool) -> Result<()> {
         let ContainerTarget { engine, handle, options, keys } = self;
-        let client = if options.logs { past(&engine, &handle, &options, client, tty).await? } else { client };
+        let client = if options.logs {
+            past(&engine, &handle, &options, client, tty).await?
+        } else {
+            client
+        };
         if !options.stream {
             return Ok(());
         }
@@ -83,7 +87,8 @@ impl ContainerTarget {
         handle.send(Action::Emit { action: "attach".into(), attributes: BTreeMap::new() })?;
         handle.send(Action::Attach(Box::new(Join { socket: client, config, done })))?;
         if matches!(ended.await, Ok(true)) {
-            let _ = handle.send(Action::Emit { action: "detach".into(), attributes: BTreeMap::new() });
+            let _ =
+                handle.send(Action::Emit { action: "detach".into(), attributes: BTreeMap::new() });
         }
         Ok(())
     }
@@ -107,7 +112,8 @@ async fn past(
     let written = tokio::task::spawn_blocking(move || -> std::io::Result<OwnedFd> {
         let mut client = UnixStream::from(client);
         client.set_nonblocking(false)?;
-        let mut reader = bryo_monitor::log::Reader::open(&config, read).map_err(std::io::Error::other)?;
+        let mut reader =
+            bryo_monitor::log::Reader::open(&config, read).map_err(std::io::Error::other)?;
         loop {
             match reader.next(std::time::Duration::ZERO).map_err(std::io::Error::other)? {
                 bryo_monitor::log::Next::Batch(batch) => client.write_all(&batch.bytes)?,

@@ -13,12 +13,12 @@ use super::record::{ContainerRecord, path_text};
 use crate::engine::Inner;
 use crate::model::{EndpointView, NetworkMode};
 use crate::networks::endpoints;
+use crate::spec::logging;
 use crate::spec::mounts::Surroundings;
 use crate::spec::oci::{self, Context, Joined};
 use crate::spec::process::Defaults;
 use crate::spec::user;
 use crate::spec::volumes::DOCKER_SOCKETS;
-use crate::spec::logging;
 use crate::util::short;
 use crate::{Error, Result};
 
@@ -62,16 +62,19 @@ pub(super) fn spawn(plan: &Plan) -> Result<Spawned> {
         own_cgroups: false,
     };
     let defaults = defaults(inner);
-    let spec = oci::spec(record, &Context {
-        user: &user,
-        defaults: &defaults,
-        around: &around,
-        joined: &plan.joined,
-        links: &plan.links,
-        seccomp: inner.settings.seccomp_profile.as_deref(),
-        mapped_gids: inner.settings.mapped_ids.1,
-        root: Path::new("rootfs"),
-    })?;
+    let spec = oci::spec(
+        record,
+        &Context {
+            user: &user,
+            defaults: &defaults,
+            around: &around,
+            joined: &plan.joined,
+            links: &plan.links,
+            seccomp: inner.settings.seccomp_profile.as_deref(),
+            mapped_gids: inner.settings.mapped_ids.1,
+            root: Path::new("rootfs"),
+        },
+    )?;
     write_json(&bundle.join("config.json"), &spec)?;
     let config = MonitorConfig {
         version: VERSION,
@@ -163,13 +166,13 @@ fn sources(plan: &Plan) -> Result<Vec<BTreeMap<String, String>>> {
             "volume" => {
                 plan.inner.volumes.hold(&point.name)?;
                 mounted.push(BTreeMap::from([
-                ("name".to_string(), point.name.clone()),
-                ("container".to_string(), plan.record.id.clone()),
-                ("destination".to_string(), point.destination.clone()),
-                ("driver".to_string(), point.driver.clone()),
-                ("propagation".to_string(), point.propagation.clone()),
-                ("read/write".to_string(), point.rw.to_string()),
-            ]));
+                    ("name".to_string(), point.name.clone()),
+                    ("container".to_string(), plan.record.id.clone()),
+                    ("destination".to_string(), point.destination.clone()),
+                    ("driver".to_string(), point.driver.clone()),
+                    ("propagation".to_string(), point.propagation.clone()),
+                    ("read/write".to_string(), point.rw.to_string()),
+                ]));
             }
             _ => {}
         }
@@ -213,7 +216,10 @@ fn images(plan: &Plan) -> Result<Vec<(String, Vec<PathBuf>)>> {
     let mut out = Vec::new();
     for mount in plan.record.mounts.iter().filter(|m| m.point.kind == "image") {
         let image = plan.inner.images.resolve(&mount.point.source, None).map_err(Error::from)?;
-        out.push((mount.point.source.clone(), plan.inner.images.rootfs(&image).map_err(Error::from)?));
+        out.push((
+            mount.point.source.clone(),
+            plan.inner.images.rootfs(&image).map_err(Error::from)?,
+        ));
     }
     Ok(out)
 }
@@ -231,7 +237,10 @@ fn external(inner: &Inner, name: &str) -> Result<Option<ExternalRuntime>> {
     } else {
         let mut places = inner.settings.search_path.iter().map(|p| p.join(&found.path));
         places.find(|p| p.is_file()).ok_or_else(|| {
-            Error::invalid(format!("the program {} of the runtime {name} is not in PATH", found.path))
+            Error::invalid(format!(
+                "the program {} of the runtime {name} is not in PATH",
+                found.path
+            ))
         })?
     };
     Ok(Some(ExternalRuntime { path: path_text(&path), args: found.args }))

@@ -34,7 +34,8 @@ async fn make(inner: Arc<Inner>, name: Option<String>, spec: ContainerSpec) -> R
     let id = random_id();
     let name = take_name(&inner, name, &id)?;
     let (worker, own_id, own_name) = (inner.clone(), id.clone(), name.clone());
-    let prepared = tokio::task::spawn_blocking(move || prepare(&worker, own_id, own_name, spec)).await;
+    let prepared =
+        tokio::task::spawn_blocking(move || prepare(&worker, own_id, own_name, spec)).await;
     let prepared = match prepared {
         Ok(prepared) => prepared,
         Err(e) => Err(Error::internal(format!("create: {e}"))),
@@ -84,7 +85,8 @@ fn prepare(
     validate::ulimits_within(&spec.ulimits, &own_limits)?;
     let warnings = warnings(inner, &spec)?;
     let runtime = runtime(inner, &spec)?;
-    let state = StateRecord { endpoints: endpoints::asked(inner, &spec)?, ..StateRecord::default() };
+    let state =
+        StateRecord { endpoints: endpoints::asked(inner, &spec)?, ..StateRecord::default() };
     joins_exist(inner, &mut spec)?;
     let (path, args) = merge::program(&spec).unwrap_or_default();
     let mut mounts = volumes::collect(&spec, |r| {
@@ -176,13 +178,15 @@ fn fill_in(inner: &Inner, spec: &mut ContainerSpec, id: &str) -> Result<()> {
         };
     }
     if spec.shm_size == 0 {
-        spec.shm_size = if settings.default_shm_size == 0 { 64 << 20 } else { settings.default_shm_size };
+        spec.shm_size =
+            if settings.default_shm_size == 0 { 64 << 20 } else { settings.default_shm_size };
     }
     if spec.ipc_mode.is_empty() {
         spec.ipc_mode = "private".into();
     }
     if spec.cgroupns_mode.is_empty() {
-        spec.cgroupns_mode = if inner.cgroup_version == 2 { "private".into() } else { "host".into() };
+        spec.cgroupns_mode =
+            if inner.cgroup_version == 2 { "private".into() } else { "host".into() };
     }
     Ok(())
 }
@@ -190,7 +194,9 @@ fn fill_in(inner: &Inner, spec: &mut ContainerSpec, id: &str) -> Result<()> {
 fn warnings(inner: &Inner, spec: &ContainerSpec) -> Result<Vec<String>> {
     let mut out = resources::warnings(&spec.resources, inner.limits);
     out.extend(security::parse(&spec.security_opt)?.warnings);
-    if spec.network_mode == NetworkMode::Host && (!spec.port_bindings.is_empty() || spec.publish_all_ports) {
+    if spec.network_mode == NetworkMode::Host
+        && (!spec.port_bindings.is_empty() || spec.publish_all_ports)
+    {
         out.push("Published ports are discarded when using host network mode".into());
     }
     if !spec.device_cgroup_rules.is_empty() {
@@ -209,11 +215,7 @@ fn warnings(inner: &Inner, spec: &ContainerSpec) -> Result<Vec<String>> {
 }
 
 fn runtime(inner: &Inner, spec: &ContainerSpec) -> Result<String> {
-    let name = if spec.runtime.is_empty() {
-        inner.default_runtime()
-    } else {
-        spec.runtime.clone()
-    };
+    let name = if spec.runtime.is_empty() { inner.default_runtime() } else { spec.runtime.clone() };
     if name == BUILT_IN || inner.runtime(&name).is_some() {
         return Ok(name);
     }
@@ -233,7 +235,9 @@ fn joins_exist(inner: &Inner, spec: &mut ContainerSpec) -> Result<()> {
     }
     for link in &spec.links {
         let target = link.split_once(':').map_or(link.as_str(), |(target, _)| target);
-        find(target).map_err(|e| Error::new(e.kind(), format!("could not get container for {target}: {}", e.message())))?;
+        find(target).map_err(|e| {
+            Error::new(e.kind(), format!("could not get container for {target}: {}", e.message()))
+        })?;
     }
     Ok(())
 }
@@ -254,7 +258,9 @@ fn volume(
         undo.volumes.borrow_mut().push(mount.point.name.clone());
     }
     let asked = spec.mounts.iter().find(|m| {
-        m.kind == crate::model::MountKind::Volume && !m.target.is_empty() && m.target == mount.point.destination
+        m.kind == crate::model::MountKind::Volume
+            && !m.target.is_empty()
+            && m.target == mount.point.destination
     });
     let wanted = VolumeSpec {
         name: mount.point.name.clone(),
@@ -288,7 +294,11 @@ fn make_folder(path: &Path) -> Result<()> {
         other => other,
     }
     .map_err(|e| {
-        let kind = if e.kind() == std::io::ErrorKind::StorageFull { ErrorKind::Unavailable } else { ErrorKind::Internal };
+        let kind = if e.kind() == std::io::ErrorKind::StorageFull {
+            ErrorKind::Unavailable
+        } else {
+            ErrorKind::Internal
+        };
         Error::new(kind, format!("make {}: {e}", path_text(path)))
     })
 }

@@ -39,10 +39,13 @@ impl Owner {
             exec.lost();
         }
         let seconds = ran / 1_000_000_000;
-        self.emit("die", BTreeMap::from([
-            ("exitCode".to_string(), code.to_string()),
-            ("execDuration".to_string(), seconds.to_string()),
-        ]));
+        self.emit(
+            "die",
+            BTreeMap::from([
+                ("exitCode".to_string(), code.to_string()),
+                ("execDuration".to_string(), seconds.to_string()),
+            ]),
+        );
         self.leave_networks();
         self.volumes_unmounted();
         if again {
@@ -99,7 +102,12 @@ impl Owner {
                 ("container".to_string(), self.record.id.clone()),
                 ("driver".to_string(), mount.point.driver.clone()),
             ]);
-            self.inner.events.emit(EventKind::Volume, "unmount", mount.point.name.clone(), attributes);
+            self.inner.events.emit(
+                EventKind::Volume,
+                "unmount",
+                mount.point.name.clone(),
+                attributes,
+            );
         }
     }
 
@@ -217,8 +225,13 @@ impl Owner {
     }
 
     async fn remove_anonymous_volumes(&self) {
-        let names: Vec<String> =
-            self.record.mounts.iter().filter(|m| m.anonymous).map(|m| m.point.name.clone()).collect();
+        let names: Vec<String> = self
+            .record
+            .mounts
+            .iter()
+            .filter(|m| m.anonymous)
+            .map(|m| m.point.name.clone())
+            .collect();
         if names.is_empty() {
             return;
         }

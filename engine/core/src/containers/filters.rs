@@ -11,8 +11,21 @@ use crate::{Error, Result};
 
 /// Filters of the list.
 const KNOWN: &[&str] = &[
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name",
-    "network", "publish", "since", "status", "volume",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
 ];
 
 const STATUSES: &[&str] =
@@ -29,7 +42,9 @@ pub(crate) fn labels(filters: &Filters, have: &BTreeMap<String, String>) -> bool
 
 /// A time of an `until` filter: seconds since the epoch (with a fraction), RFC 3339, or a duration before now (`24h`).
 pub(crate) fn time(text: &str) -> Result<i128> {
-    let wrong = || Error::invalid(format!("invalid time {text:?}: want a duration (24h), seconds or RFC 3339"));
+    let wrong = || {
+        Error::invalid(format!("invalid time {text:?}: want a duration (24h), seconds or RFC 3339"))
+    };
     if let Some(before) = go_duration(text) {
         return Ok(now() - before);
     }
@@ -118,7 +133,8 @@ impl<'a> Wanted<'a> {
         let exited = filters.get("exited").iter().map(|code| {
             code.parse().map_err(|_| Error::invalid(format!("invalid filter 'exited={code}'")))
         });
-        let ports = |key: &str| filters.get(key).iter().map(|p| port_range(p)).collect::<Result<Vec<_>>>();
+        let ports =
+            |key: &str| filters.get(key).iter().map(|p| port_range(p)).collect::<Result<Vec<_>>>();
         Ok(Wanted {
             filters,
             ancestors,
@@ -161,7 +177,8 @@ impl<'a> Wanted<'a> {
     fn by_state(&self, c: &Snapshot) -> bool {
         let state = &c.state.state;
         let checked = health::is_checked(c.record.spec.healthcheck.as_ref());
-        let health = state.health.as_ref().filter(|_| checked).map_or("none", |h| h.status.as_str());
+        let health =
+            state.health.as_ref().filter(|_| checked).map_or("none", |h| h.status.as_str());
         let ended = !c.is_running() && state.finished_at.is_some();
         self.any("status", |v| state.status.as_str() == v)
             && self.any("health", |v| health == v)
@@ -183,7 +200,10 @@ impl<'a> Wanted<'a> {
         self.any("network", |v| {
             c.state.endpoints.iter().any(|(name, e)| name == v || e.network_id.starts_with(v))
         }) && self.any("volume", |v| {
-            c.record.mounts.iter().any(|m| m.point.name == v || m.point.destination == v || m.point.source == v)
+            c.record
+                .mounts
+                .iter()
+                .any(|m| m.point.name == v || m.point.destination == v || m.point.source == v)
         }) && (publish.is_empty() || c.state.ports.iter().any(published))
             && (expose.is_empty() || c.record.spec.exposed_ports.iter().any(|p| hit(expose, *p)))
     }

@@ -48,17 +48,15 @@ impl Owner {
     /// The program runs: starts checking.
     pub(super) fn begin_health(&mut self) {
         self.end_health();
-        let Some(check) = self.record.spec.healthcheck.clone().filter(|c| is_checked(Some(c))) else {
+        let Some(check) = self.record.spec.healthcheck.clone().filter(|c| is_checked(Some(c)))
+        else {
             self.state.state.health = None;
             return;
         };
-        let found = self.state.state.health.take();
-        let status = found.as_ref().map_or("starting", |h| h.status.as_str());
-        let status = if status == "unhealthy" || status == "healthy" { status } else { "starting" };
         // A new run begins anew; a container that was found goes on where it was.
         let fresh = self.starting.is_some();
-        self.state.state.health = Some(match found {
-            Some(found) if !fresh => Health { status: status.into(), ..found },
+        self.state.state.health = Some(match self.state.state.health.take() {
+            Some(found) if !fresh && !found.status.is_empty() => found,
             _ => Health { status: "starting".into(), ..Health::default() },
         });
         let watch = Watch {
@@ -91,7 +89,8 @@ impl Owner {
             health.failing_streak = 0;
             health.status = "healthy".into();
         } else {
-            let excused = was == "starting" && result.end - started < i128::from(check.start_period);
+            let excused =
+                was == "starting" && result.end - started < i128::from(check.start_period);
             if !excused {
                 health.failing_streak += 1;
                 let retries = if check.retries == 0 { RETRIES } else { check.retries };
@@ -136,11 +135,9 @@ impl Watch {
 
     /// In the start period, and not healthy yet, checks come faster.
     fn pause(&self) -> Duration {
-        let starting = self
-            .inner
-            .registry
-            .find(&self.id)
-            .is_ok_and(|c| c.snapshot().state.state.health.as_ref().is_some_and(|h| h.status == "starting"));
+        let starting = self.inner.registry.find(&self.id).is_ok_and(|c| {
+            c.snapshot().state.state.health.as_ref().is_some_and(|h| h.status == "starting")
+        });
         let period = i128::from(self.check.start_period);
         if starting && period > 0 && now() - self.started < period {
             return duration(self.check.start_interval, START_INTERVAL);
@@ -160,7 +157,10 @@ impl Watch {
         let outcome = engine.exec_output(&self.id, spec, timeout, OUTPUT).await;
         let (exit_code, output) = match outcome {
             Ok(Some((code, output))) => (code, output),
-            Ok(None) => (-1, format!("Health check exceeded timeout ({})", crate::util::go_duration(timeout))),
+            Ok(None) => (
+                -1,
+                format!("Health check exceeded timeout ({})", crate::util::go_duration(timeout)),
+            ),
             Err(e) => (-1, e.message().to_string()),
         };
         HealthResult { start, end: now(), exit_code, output }

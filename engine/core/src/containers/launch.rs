@@ -14,7 +14,9 @@
 
 use std::sync::Arc;
 
-use bryo_monitor::messages::{Failure as Refused, FailureKind, NetworkSetup, Reply as MonitorReply, RequestBody};
+use bryo_monitor::messages::{
+    Failure as Refused, FailureKind, NetworkSetup, Reply as MonitorReply, RequestBody,
+};
 
 use super::actions::{Reply, Stopping};
 use super::bundle::{self, Plan};
@@ -55,7 +57,9 @@ impl Owner {
                 return;
             }
             Status::Paused => "cannot start a paused container, try unpause instead",
-            Status::Removing | Status::Dead => "container is marked for removal and cannot be started",
+            Status::Removing | Status::Dead => {
+                "container is marked for removal and cannot be started"
+            }
             Status::Created | Status::Restarting | Status::Exited => "",
         };
         if !refusal.is_empty() {
@@ -74,7 +78,10 @@ impl Owner {
 
     /// By policy, when the pause is over.
     pub(super) async fn restart_now(&mut self, attempt: u64) {
-        if self.status() == Status::Restarting && attempt == self.backoff.attempt && !self.is_shutting_down() {
+        if self.status() == Status::Restarting
+            && attempt == self.backoff.attempt
+            && !self.is_shutting_down()
+        {
             self.begin(Vec::new()).await;
         }
     }
@@ -105,7 +112,8 @@ impl Owner {
             links,
         };
         let spawned = tokio::task::spawn_blocking(move || bundle::spawn(&plan)).await;
-        let spawned = spawned.map_err(|e| Error::internal(format!("prepare the container: {e}")))?;
+        let spawned =
+            spawned.map_err(|e| Error::internal(format!("prepare the container: {e}")))?;
         let bundle::Spawned { channel, mounted } = spawned?;
         let link = Link::new(channel)
             .map_err(|e| Error::internal(format!("talk to the container's monitor: {e}")))?;
@@ -138,7 +146,9 @@ impl Owner {
                     other.id()
                 )));
             }
-            if what == "ipc namespace" && !matches!(other.record.spec.ipc_mode.as_str(), "shareable" | "host") {
+            if what == "ipc namespace"
+                && !matches!(other.record.spec.ipc_mode.as_str(), "shareable" | "host")
+            {
                 return Err(Error::invalid(format!(
                     "cannot join IPC namespace of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor \
                      container)",
@@ -177,21 +187,29 @@ impl Owner {
             let record = self.inner.networks.find(&name)?;
             let Some(network) = record.gate_network(networks::mtu(&self.inner)) else { continue };
             let within = |e: Error| {
-                Error::new(e.kind(), format!("failed to set up container networking: {}", e.message()))
+                Error::new(
+                    e.kind(),
+                    format!("failed to set up container networking: {}", e.message()),
+                )
             };
             self.inner.gate.add(network.clone()).await.map_err(within)?;
-            let settings = self.state.endpoints.get(&name).map(|e| e.settings.clone()).unwrap_or_default();
+            let settings =
+                self.state.endpoints.get(&name).map(|e| e.settings.clone()).unwrap_or_default();
             let names = endpoints::dns_names(&self.record, &name, &settings);
             let (id, own) = (&self.record.id, &self.record.name);
-            let view = self.inner.networks.join(&record.id, id, own, &settings, names).map_err(within)?;
+            let view =
+                self.inner.networks.join(&record.id, id, own, &settings, names).map_err(within)?;
             let index = interfaces.len();
-            interfaces.push(endpoints::interface(index, &network.bridge, &view, index == 0, network.mtu)?);
+            interfaces.push(endpoints::interface(index, &network, &view, index == 0)?);
             self.state.endpoints.insert(name, view);
         }
         if interfaces.is_empty() {
             return Ok(NetworkSetup::None);
         }
-        Ok(NetworkSetup::Bridge { bridges: path_text(&self.inner.paths.bridges()), endpoints: interfaces })
+        Ok(NetworkSetup::Bridge {
+            bridges: path_text(&self.inner.paths.bridges()),
+            endpoints: interfaces,
+        })
     }
 
     /// The monitor's answer to the start.
@@ -324,7 +342,9 @@ impl Owner {
             }
         }
         let run = self.run;
-        let answer = bryo_monitor::messages::Answer::Event(bryo_monitor::messages::Event::Ready(found.state));
+        let answer = bryo_monitor::messages::Answer::Event(bryo_monitor::messages::Event::Ready(
+            found.state,
+        ));
         let _ = self.queue.send(super::actions::Action::Monitor { run, answer: Box::new(answer) });
     }
 }

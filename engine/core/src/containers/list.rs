@@ -25,7 +25,8 @@ impl Engine {
         let wanted = Wanted::new(self, &options.filters)?;
         let all = options.all || options.limit.is_some() || wanted.asks_for_state();
         let shown = |s: &Arc<Snapshot>| {
-            (all || matches!(s.status(), Status::Running | Status::Paused | Status::Restarting)) && wanted.matches(s)
+            (all || matches!(s.status(), Status::Running | Status::Paused | Status::Restarting))
+                && wanted.matches(s)
         };
         let mut found: Vec<Arc<Snapshot>> =
             self.inner().registry.all().iter().map(|h| h.snapshot()).filter(shown).collect();

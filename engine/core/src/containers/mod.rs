@@ -212,7 +212,8 @@ async fn stop(handle: &Handle, plan: Plan, why: Stopping) -> Result<bool> {
     if !handle.ask(|reply| Action::Stopping { why, reply }).await? {
         return Ok(was_restarting);
     }
-    let sent = handle.ask(|reply| Action::Signal { signal: plan.signal, by_hand: false, reply }).await;
+    let sent =
+        handle.ask(|reply| Action::Signal { signal: plan.signal, by_hand: false, reply }).await;
     if sent.is_err() && handle.snapshot().ends > before {
         return Ok(true);
     }
@@ -221,7 +222,8 @@ async fn stop(handle: &Handle, plan: Plan, why: Stopping) -> Result<bool> {
         return Ok(true);
     }
     // An end between the two is no error.
-    let _ = handle.ask(|reply| Action::Signal { signal: signals::KILL, by_hand: false, reply }).await;
+    let _ =
+        handle.ask(|reply| Action::Signal { signal: signals::KILL, by_hand: false, reply }).await;
     if ended(handle, before, Some(AFTER_KILL)).await {
         return Ok(true);
     }
@@ -233,10 +235,15 @@ async fn stop(handle: &Handle, plan: Plan, why: Stopping) -> Result<bool> {
 
 async fn kill_for_removal(handle: &Handle) -> Result<()> {
     let before = handle.snapshot().ends;
-    if !handle.ask(|reply| Action::Stopping { why: Stopping::Removal, reply }).await.unwrap_or(false) {
+    if !handle
+        .ask(|reply| Action::Stopping { why: Stopping::Removal, reply })
+        .await
+        .unwrap_or(false)
+    {
         return Ok(());
     }
-    let _ = handle.ask(|reply| Action::Signal { signal: signals::KILL, by_hand: false, reply }).await;
+    let _ =
+        handle.ask(|reply| Action::Signal { signal: signals::KILL, by_hand: false, reply }).await;
     if ended(handle, before, Some(AFTER_KILL)).await {
         return Ok(());
     }

@@ -92,9 +92,9 @@ pub(crate) async fn find(bundle: &Path) -> Option<Found> {
 /// A monitor's failure as the engine's error.
 pub(super) fn error(failure: &Failure) -> Error {
     let kind = match failure.kind {
-        FailureKind::CommandNotFound | FailureKind::CommandNotExecutable | FailureKind::BadRequest => {
-            ErrorKind::InvalidParameter
-        }
+        FailureKind::CommandNotFound
+        | FailureKind::CommandNotExecutable
+        | FailureKind::BadRequest => ErrorKind::InvalidParameter,
         FailureKind::WrongState => ErrorKind::Conflict,
         FailureKind::Other => ErrorKind::Internal,
     };
@@ -103,7 +103,8 @@ pub(super) fn error(failure: &Failure) -> Error {
 
 /// One request over a connection of its own, and its answer; for the owner, which cannot wait for its own queue.
 pub(super) async fn ask_once(bundle: &Path, body: RequestBody) -> crate::Result<()> {
-    let failed = |e: std::io::Error| Error::internal(format!("talk to the container's monitor: {e}"));
+    let failed =
+        |e: std::io::Error| Error::internal(format!("talk to the container's monitor: {e}"));
     let link = Link::connect(&bryo_monitor::client::socket_path(bundle)).map_err(failed)?;
     link.send(&Request { seq: 1, body }, &[]).await.map_err(failed)?;
     loop {

@@ -9,7 +9,9 @@ use tokio::sync::oneshot;
 use super::actions::Reply;
 use super::owner::{Owner, Pending};
 use super::record::path_text;
-use crate::model::{ContainerUpdate, EndpointSettings, EndpointView, NetworkMode, RestartPolicy, Status};
+use crate::model::{
+    ContainerUpdate, EndpointSettings, EndpointView, NetworkMode, RestartPolicy, Status,
+};
 use crate::networks::{self, endpoints};
 use crate::spec::{resources, signals};
 use crate::{Error, Result};
@@ -46,7 +48,9 @@ impl Owner {
     pub(super) async fn pause(&mut self, reply: Reply<()>) {
         let refusal = match self.status() {
             Status::Running => None,
-            Status::Paused => Some(Error::conflict(format!("container {} is already paused", self.record.id))),
+            Status::Paused => {
+                Some(Error::conflict(format!("container {} is already paused", self.record.id)))
+            }
             Status::Restarting => Some(Error::conflict(format!(
                 "container {} is restarting, wait until the container is running",
                 self.record.id
@@ -103,7 +107,9 @@ impl Owner {
     pub(super) fn rename(&mut self, name: &str) -> Result<()> {
         let old = self.record.name.clone();
         if name == old {
-            return Err(Error::invalid("Renaming a container with the same name as its current name"));
+            return Err(Error::invalid(
+                "Renaming a container with the same name as its current name",
+            ));
         }
         self.inner.registry.take_name(name, &self.record.id)?;
         Arc::make_mut(&mut self.record).name = name.to_string();
@@ -115,7 +121,8 @@ impl Owner {
         self.inner.registry.give_name_back(&old, &self.record.id);
         for (network, endpoint) in &mut self.state.endpoints {
             if !endpoint.endpoint_id.is_empty() {
-                endpoint.dns_names = endpoints::dns_names(&self.record, network, &endpoint.settings);
+                endpoint.dns_names =
+                    endpoints::dns_names(&self.record, network, &endpoint.settings);
                 self.inner.networks.adopt(&self.record.id, name, endpoint);
             }
         }
@@ -130,10 +137,15 @@ impl Owner {
     /// Changes the restart policy and the limits; the result is warnings.
     pub(super) fn update(&mut self, update: &ContainerUpdate) -> Result<Vec<String>> {
         let within = |e: Error| {
-            Error::new(e.kind(), format!("Cannot update container {}: {}", self.record.id, e.message()))
+            Error::new(
+                e.kind(),
+                format!("Cannot update container {}: {}", self.record.id, e.message()),
+            )
         };
         if matches!(self.status(), Status::Removing | Status::Dead) {
-            return Err(within(Error::conflict("Container is marked for removal and cannot be \"update\".")));
+            return Err(within(Error::conflict(
+                "Container is marked for removal and cannot be \"update\".",
+            )));
         }
         let restarts = update.restart.is_some_and(|p| p != RestartPolicy::No);
         if restarts && self.record.spec.auto_remove {
@@ -164,21 +176,34 @@ impl Owner {
         Ok(warnings)
     }
 
-    pub(super) async fn resize(&mut self, exec: Option<String>, rows: u16, cols: u16, reply: Reply<()>) {
+    pub(super) async fn resize(
+        &mut self,
+        exec: Option<String>,
+        rows: u16,
+        cols: u16,
+        reply: Reply<()>,
+    ) {
         if !self.is_running() {
             let _ = reply.send(Err(self.not_running()));
             return;
         }
         if exec.is_none() {
-            self.emit("resize", BTreeMap::from([
-                ("height".to_string(), rows.to_string()),
-                ("width".to_string(), cols.to_string()),
-            ]));
+            self.emit(
+                "resize",
+                BTreeMap::from([
+                    ("height".to_string(), rows.to_string()),
+                    ("width".to_string(), cols.to_string()),
+                ]),
+            );
         }
         self.request(RequestBody::Resize { exec, rows, cols }, &[], Pending::Done(reply)).await;
     }
 
-    pub(super) async fn connect(&mut self, network: &str, settings: EndpointSettings) -> Result<()> {
+    pub(super) async fn connect(
+        &mut self,
+        network: &str,
+        settings: EndpointSettings,
+    ) -> Result<()> {
         let record = self.inner.networks.find(network)?;
         let name = record.spec.name.clone();
         let forbidden = |text: String| Err(Error::new(crate::ErrorKind::Forbidden, text));
@@ -194,10 +219,22 @@ impl Owner {
         if matches!(name.as_str(), "host" | "none") {
             return forbidden(format!("container cannot be connected to {name} network"));
         }
-        if self.state.endpoints.get(&name).is_some_and(|e| !self.is_running() || !e.endpoint_id.is_empty()) {
-            return forbidden(format!("endpoint with name {} already exists in network {name}", self.record.name));
+        if self
+            .state
+            .endpoints
+            .get(&name)
+            .is_some_and(|e| !self.is_running() || !e.endpoint_id.is_empty())
+        {
+            return forbidden(format!(
+                "endpoint with name {} already exists in network {name}",
+                self.record.name
+            ));
         }
-        let asked = EndpointView { settings: settings.clone(), network_id: record.id.clone(), ..EndpointView::default() };
+        let asked = EndpointView {
+            settings: settings.clone(),
+            network_id: record.id.clone(),
+            ..EndpointView::default()
+        };
         if !self.is_running() {
             // `none` means no other: the first real network takes its place.
             self.state.endpoints.remove("none");
@@ -227,12 +264,8 @@ impl Owner {
         let names = endpoints::dns_names(&self.record, &name, &settings);
         let (id, own) = (&self.record.id, &self.record.name);
         let view = self.inner.networks.join(&record.id, id, own, &settings, names)?;
-        let mut taken = 0;
-        for endpoint in self.state.endpoints.values().filter(|e| !e.endpoint_id.is_empty()) {
-            let _ = endpoint;
-            taken += 1;
-        }
-        let endpoint = endpoints::interface(taken, &network.bridge, &view, taken == 0, network.mtu);
+        let taken = self.state.endpoints.values().filter(|e| !e.endpoint_id.is_empty()).count();
+        let endpoint = endpoints::interface(taken, &network, &view, taken == 0);
         let outcome = match endpoint {
             Ok(endpoint) => {
                 let bridges = path_text(&self.inner.paths.bridges());
@@ -258,10 +291,10 @@ impl Owner {
             ));
         }
         let Some(endpoint) = self.state.endpoints.get(&name).cloned() else {
-            return Err(Error::new(crate::ErrorKind::Forbidden, format!(
-                "container {} is not connected to network {name}",
-                self.record.id
-            )));
+            return Err(Error::new(
+                crate::ErrorKind::Forbidden,
+                format!("container {} is not connected to network {name}", self.record.id),
+            ));
         };
         if self.is_running() && !endpoint.endpoint_id.is_empty() {
             let interface = self.interface_of(&name);
@@ -285,9 +318,9 @@ impl Owner {
     /// Interfaces are numbered as they came: the running endpoints in the order of the start.
     fn interface_of(&self, name: &str) -> String {
         let order = endpoints::order(&self.record, &self.state);
-        let running = order.iter().filter(|n| {
-            self.state.endpoints.get(*n).is_some_and(|e| !e.endpoint_id.is_empty())
-        });
+        let running = order
+            .iter()
+            .filter(|n| self.state.endpoints.get(*n).is_some_and(|e| !e.endpoint_id.is_empty()));
         let at = running.into_iter().position(|n| n == name).unwrap_or(0);
         format!("eth{at}")
     }

@@ -152,7 +152,9 @@ impl Owner {
             Action::Unpause { reply } => self.unpause(reply).await,
             Action::Rename { name, reply } => drop(reply.send(self.rename(&name))),
             Action::Update { update, reply } => drop(reply.send(self.update(&update))),
-            Action::Resize { exec, rows, cols, reply } => self.resize(exec, rows, cols, reply).await,
+            Action::Resize { exec, rows, cols, reply } => {
+                self.resize(exec, rows, cols, reply).await
+            }
             Action::Remove { options, reply } => return self.remove(options, reply).await,
             Action::Attach(join) => self.join(*join).await,
             Action::Exec(launch) => self.exec(*launch).await,
@@ -165,7 +167,9 @@ impl Owner {
                 let _ = reply.send(outcome);
             }
             Action::Emit { action, attributes } => self.emit(&action, attributes),
-            Action::Monitor { run, answer } if run == self.run => return self.answer(*answer).await,
+            Action::Monitor { run, answer } if run == self.run => {
+                return self.answer(*answer).await;
+            }
             Action::MonitorGone { run } if run == self.run && self.monitor.is_some() => {
                 return self.monitor_died().await;
             }
@@ -276,7 +280,9 @@ impl Owner {
         });
         if self.starting.is_some() {
             let text = "the container's monitor died while it started; its words are in holder.log of the exec root";
-            return self.start_failed(super::launch::Failure::new(Error::internal(text), 128)).await;
+            return self
+                .start_failed(super::launch::Failure::new(Error::internal(text), 128))
+                .await;
         }
         self.ended(exit).await
     }

@@ -27,7 +27,12 @@ impl Owner {
                 }
             }
         }
-        if wanted.is_empty() || matches!(spec.network_mode, NetworkMode::Host | NetworkMode::None | NetworkMode::Container(_)) {
+        if wanted.is_empty()
+            || matches!(
+                spec.network_mode,
+                NetworkMode::Host | NetworkMode::None | NetworkMode::Container(_)
+            )
+        {
             return Ok(());
         }
         let order = endpoints::order(&self.record, &self.state);
@@ -77,7 +82,12 @@ impl Owner {
     }
 
     /// Any port that is free on all addresses.
-    async fn publish_free(&mut self, binding: &PortBinding, hosts: &[IpAddr], ip: IpAddr) -> Result<()> {
+    async fn publish_free(
+        &mut self,
+        binding: &PortBinding,
+        hosts: &[IpAddr],
+        ip: IpAddr,
+    ) -> Result<()> {
         let mut failure = None;
         for _ in 0..PAIRS {
             match self.publish_on(binding, hosts, 0, ip).await {
@@ -90,7 +100,13 @@ impl Owner {
 
     /// One port on all addresses. With port 0 the first address chooses; a port that is then taken on the next one stays open on
     /// the first until the end, which costs nothing and saves the gate a request to close single ports.
-    async fn publish_on(&mut self, binding: &PortBinding, hosts: &[IpAddr], port: u16, ip: IpAddr) -> Result<()> {
+    async fn publish_on(
+        &mut self,
+        binding: &PortBinding,
+        hosts: &[IpAddr],
+        port: u16,
+        ip: IpAddr,
+    ) -> Result<()> {
         let mut port = port;
         let mut opened = Vec::new();
         for host in hosts {
@@ -112,8 +128,11 @@ impl Owner {
                     });
                 }
                 // No IPv6 on this host, and none was asked for.
-                Published::Refused(Refusal::NoSuchAddress) if host.is_ipv6() && hosts.len() > 1 => {}
-                Published::Refused(why) => return Err(self.worded(*host, port, binding.port.protocol, &why)),
+                Published::Refused(Refusal::NoSuchAddress) if host.is_ipv6() && hosts.len() > 1 => {
+                }
+                Published::Refused(why) => {
+                    return Err(self.worded(*host, port, binding.port.protocol, &why));
+                }
             }
         }
         self.state.ports.extend(opened);

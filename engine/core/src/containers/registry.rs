@@ -112,9 +112,9 @@ impl Registry {
             .take_while(|(id, _)| id.starts_with(r));
         match (matching.next(), matching.next()) {
             (Some((_, handle)), None) => Ok(handle.clone()),
-            (Some(_), Some(_)) => Err(Error::invalid(format!(
-                "Multiple IDs found with provided prefix: {r}"
-            ))),
+            (Some(_), Some(_)) => {
+                Err(Error::invalid(format!("Multiple IDs found with provided prefix: {r}")))
+            }
             _ => Err(no_such(r)),
         }
     }

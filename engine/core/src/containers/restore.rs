@@ -14,10 +14,10 @@ use super::monitor;
 use super::owner;
 use super::record::{CONTAINER, ContainerRecord, STATE, StateRecord};
 use super::restart;
+use crate::Result;
 use crate::engine::Inner;
 use crate::model::Status;
 use crate::util::now;
-use crate::Result;
 
 /// Exit code of a container whose end nobody saw.
 const UNSEEN: i32 = 255;
@@ -44,7 +44,8 @@ pub(crate) async fn all(inner: &Arc<Inner>) -> Result<()> {
             tracing::error!("find containers again: {e}");
         }
     }
-    let running = inner.registry.all().iter().filter(|c| c.snapshot().is_running()).map(|c| c.id.to_string());
+    let all = inner.registry.all();
+    let running = all.iter().filter(|c| c.snapshot().is_running()).map(|c| c.id.to_string());
     inner.gate.keep(running.collect());
     Ok(())
 }
@@ -56,7 +57,8 @@ fn has_run(state: &StateRecord) -> bool {
 /// States that end with an engine.
 fn settled(mut state: StateRecord) -> StateRecord {
     if matches!(state.state.status, Status::Restarting | Status::Removing) {
-        state.state.status = if state.state.status == Status::Removing { Status::Dead } else { Status::Exited };
+        state.state.status =
+            if state.state.status == Status::Removing { Status::Dead } else { Status::Exited };
     }
     state
 }
@@ -120,7 +122,8 @@ pub(crate) fn apply_policies(inner: &Arc<Inner>) {
             continue;
         }
         let policy = snapshot.record.spec.restart;
-        if restart::again(policy, state.state.exit_code, state.restart_count, state.stopped_by_hand) {
+        if restart::again(policy, state.state.exit_code, state.restart_count, state.stopped_by_hand)
+        {
             tokio::spawn(async move {
                 if let Err(e) = handle.ask(|reply| Action::Start { reply }).await {
                     tracing::error!("start {} by its restart policy: {e}", handle.id);

@@ -82,7 +82,11 @@ pub(crate) fn order(record: &ContainerRecord, state: &StateRecord) -> Vec<String
 }
 
 /// Names by which a container is known on a user-defined network.
-pub(crate) fn dns_names(record: &ContainerRecord, network: &str, settings: &EndpointSettings) -> Vec<String> {
+pub(crate) fn dns_names(
+    record: &ContainerRecord,
+    network: &str,
+    settings: &EndpointSettings,
+) -> Vec<String> {
     if matches!(network, "bridge" | "host" | "none") {
         return Vec::new();
     }
@@ -99,10 +103,9 @@ pub(crate) fn dns_names(record: &ContainerRecord, network: &str, settings: &Endp
 /// The interface that the monitor makes for an endpoint.
 pub(crate) fn interface(
     index: usize,
-    bridge: &str,
+    network: &bryo_net::Network,
     endpoint: &EndpointView,
     default_route: bool,
-    mtu: u32,
 ) -> Result<bryo_net::Endpoint> {
     let v4 = |ip: IpAddr| match ip {
         IpAddr::V4(ip) => Some(ip),
@@ -117,7 +120,7 @@ pub(crate) fn interface(
     let ipv4: Option<(Ipv4Addr, u8)> = endpoint.ipv4.and_then(|(ip, len)| Some((v4(ip)?, len)));
     let ipv6: Option<(Ipv6Addr, u8)> = endpoint.ipv6.and_then(|(ip, len)| Some((v6(ip)?, len)));
     Ok(bryo_net::Endpoint {
-        bridge: bridge.to_string(),
+        bridge: network.bridge.clone(),
         interface: format!("eth{index}"),
         host_interface: format!("veth{}", endpoint.endpoint_id.get(..7).unwrap_or_default()),
         mac,
@@ -125,12 +128,17 @@ pub(crate) fn interface(
         ipv6,
         gateway4: endpoint.gateway.and_then(v4).filter(|_| default_route),
         gateway6: endpoint.gateway6.and_then(v6).filter(|_| default_route),
-        mtu,
+        mtu: network.mtu,
+        isolated: !network.icc,
     })
 }
 
 /// /etc/hosts of a container with these endpoints.
-pub(crate) fn hosts_text(inner: &Inner, record: &ContainerRecord, endpoints: &BTreeMap<String, EndpointView>) -> String {
+pub(crate) fn hosts_text(
+    inner: &Inner,
+    record: &ContainerRecord,
+    endpoints: &BTreeMap<String, EndpointView>,
+) -> String {
     let spec = &record.spec;
     let gateway = endpoints.values().find_map(|e| e.gateway);
     let mut extra = Vec::new();
@@ -154,7 +162,9 @@ pub(crate) fn hosts_text(inner: &Inner, record: &ContainerRecord, endpoints: &BT
             own.push((*ip, names.clone()));
         }
     }
-    for (_, endpoint) in endpoints.iter().filter(|(name, _)| !matches!(name.as_str(), "bridge" | "host" | "none")) {
+    for (_, endpoint) in
+        endpoints.iter().filter(|(name, _)| !matches!(name.as_str(), "bridge" | "host" | "none"))
+    {
         own.extend(neighbours(inner, record, endpoint));
     }
     own.extend(linked(inner, record).into_iter().map(|l| (l.ip, l.names)));
@@ -162,7 +172,11 @@ pub(crate) fn hosts_text(inner: &Inner, record: &ContainerRecord, endpoints: &BT
 }
 
 /// The other members of a user-defined network, by their names; and links, which are names of one container only.
-fn neighbours(inner: &Inner, record: &ContainerRecord, endpoint: &EndpointView) -> Vec<(IpAddr, Vec<String>)> {
+fn neighbours(
+    inner: &Inner,
+    record: &ContainerRecord,
+    endpoint: &EndpointView,
+) -> Vec<(IpAddr, Vec<String>)> {
     let mut out = Vec::new();
     for (id, member) in inner.networks.members(&endpoint.network_id) {
         if id == record.id {
@@ -244,7 +258,13 @@ pub(crate) fn link_env(inner: &Inner, record: &ContainerRecord) -> Result<Vec<St
             env.push(format!("{key}_PORT={number}"));
             env.push(format!("{key}_PROTO={lower}"));
         }
-        for entry in other.record.spec.env.iter().filter(|e| !e.starts_with("HOME=") && !e.starts_with("PATH=")) {
+        for entry in other
+            .record
+            .spec
+            .env
+            .iter()
+            .filter(|e| !e.starts_with("HOME=") && !e.starts_with("PATH="))
+        {
             env.push(format!("{prefix}_ENV_{entry}"));
         }
     }
@@ -253,15 +273,14 @@ pub(crate) fn link_env(inner: &Inner, record: &ContainerRecord) -> Result<Vec<St
 
 /// /etc/resolv.conf. The first network's gateway answers DNS with the host's resolvers, wherever those listen, unless name
 /// servers were named; without a network there is only what the host's file says.
-pub(crate) fn resolv_text(
-    inner: &Inner,
-    spec: &ContainerSpec,
-    gateway: Option<IpAddr>,
-) -> String {
+pub(crate) fn resolv_text(inner: &Inner, spec: &ContainerSpec, gateway: Option<IpAddr>) -> String {
     let settings = &inner.settings;
     let host = std::fs::read_to_string(&settings.host_resolv_conf).unwrap_or_default();
     let host = hosts::parse(&host);
-    let pick = |own: &Vec<String>, engine: &Vec<String>, host: Vec<String>| match (own.is_empty(), engine.is_empty()) {
+    let pick = |own: &Vec<String>, engine: &Vec<String>, host: Vec<String>| match (
+        own.is_empty(),
+        engine.is_empty(),
+    ) {
         (false, _) => own.clone(),
         (_, false) => engine.clone(),
         _ => host,

@@ -77,7 +77,9 @@ pub(crate) fn complete(config: &mut IpamConfig) -> Result<()> {
     }
     if let Some(range) = config.ip_range {
         if !subnet.contains(&range) {
-            return Err(Error::invalid(format!("invalid ip-range {range}: parent subnet {subnet} does not contain it")));
+            return Err(Error::invalid(format!(
+                "invalid ip-range {range}: parent subnet {subnet} does not contain it"
+            )));
         }
     }
     let outside = |ip: &IpAddr| !subnet.contains(ip);
@@ -94,7 +96,9 @@ pub(crate) fn complete(config: &mut IpamConfig) -> Result<()> {
         None => {
             let taken: BTreeSet<IpAddr> = config.auxiliary.values().copied().collect();
             let first = hosts(&subnet, None).find(|ip| !taken.contains(ip));
-            config.gateway = Some(first.ok_or_else(|| Error::invalid(format!("the subnet {subnet} has no address left")))?);
+            config.gateway = Some(first.ok_or_else(|| {
+                Error::invalid(format!("the subnet {subnet} has no address left"))
+            })?);
             Ok(())
         }
     }
@@ -104,7 +108,8 @@ pub(crate) fn complete(config: &mut IpamConfig) -> Result<()> {
 fn hosts(subnet: &IpNet, range: Option<&IpNet>) -> Box<dyn Iterator<Item = IpAddr>> {
     let (subnet, from) = (*subnet, *range.unwrap_or(subnet));
     let usable = move |ip: &IpAddr| {
-        *ip != subnet.network() && (subnet.addr().is_ipv6() || subnet.prefix_len() >= 31 || *ip != subnet.broadcast())
+        *ip != subnet.network()
+            && (subnet.addr().is_ipv6() || subnet.prefix_len() >= 31 || *ip != subnet.broadcast())
     };
     match from {
         IpNet::V4(net) => {
@@ -128,7 +133,9 @@ pub(crate) fn allocate(
         return Err(Error::internal("the network has no subnet"));
     };
     let reserved = |ip: &IpAddr| {
-        in_use.contains(ip) || config.gateway == Some(*ip) || config.auxiliary.values().any(|a| a == ip)
+        in_use.contains(ip)
+            || config.gateway == Some(*ip)
+            || config.auxiliary.values().any(|a| a == ip)
     };
     if let Some(ip) = wanted {
         if !subnet.contains(&ip) {
@@ -141,9 +148,11 @@ pub(crate) fn allocate(
         }
         return Ok(ip);
     }
-    hosts(&subnet, config.ip_range.as_ref())
-        .find(|ip| !reserved(ip))
-        .ok_or_else(|| Error::internal(format!("no available IPv4 addresses on this network's address pools: {subnet}")))
+    hosts(&subnet, config.ip_range.as_ref()).find(|ip| !reserved(ip)).ok_or_else(|| {
+        Error::internal(format!(
+            "no available IPv4 addresses on this network's address pools: {subnet}"
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -158,8 +167,14 @@ mod tests {
     fn subnets_come_in_dockers_order_and_do_not_overlap() {
         let pools = default_pools();
         assert_eq!(free_subnet(&pools, &[], false).unwrap(), net("172.17.0.0/16"));
-        assert_eq!(free_subnet(&pools, &[net("172.17.0.0/16")], false).unwrap(), net("172.18.0.0/16"));
-        assert_eq!(free_subnet(&pools, &[net("172.16.0.0/12")], false).unwrap(), net("192.168.0.0/20"));
+        assert_eq!(
+            free_subnet(&pools, &[net("172.17.0.0/16")], false).unwrap(),
+            net("172.18.0.0/16")
+        );
+        assert_eq!(
+            free_subnet(&pools, &[net("172.16.0.0/12")], false).unwrap(),
+            net("192.168.0.0/20")
+        );
         assert!(free_subnet(&pools, &[net("0.0.0.0/0")], false).is_err());
     }
 

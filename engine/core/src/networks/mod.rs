@@ -182,7 +182,11 @@ impl Engine {
         endpoints::check(&record.spec.name, &settings)?;
         let handle = self.inner().registry.find(container)?;
         handle
-            .ask(|reply| Action::Connect { network: record.id, settings: Box::new(settings), reply })
+            .ask(|reply| Action::Connect {
+                network: record.id,
+                settings: Box::new(settings),
+                reply,
+            })
             .await
     }
 
@@ -218,7 +222,12 @@ impl Engine {
         for (record, members) in self.inner().networks.all() {
             let young = until.is_some_and(|until| record.created > until);
             let labels = crate::containers::filters::labels(filters, &record.spec.labels);
-            if record.is_predefined() || !members.is_empty() || young || !labels || self.is_named(&record) {
+            if record.is_predefined()
+                || !members.is_empty()
+                || young
+                || !labels
+                || self.is_named(&record)
+            {
                 continue;
             }
             if self.network_remove(&record.id).await.is_ok() {
@@ -226,7 +235,12 @@ impl Engine {
             }
         }
         let kind = EventKind::Network;
-        self.inner().events.emit(kind, "prune", "", BTreeMap::from([("reclaimed".into(), "0".into())]));
+        self.inner().events.emit(
+            kind,
+            "prune",
+            "",
+            BTreeMap::from([("reclaimed".into(), "0".into())]),
+        );
         Ok(removed)
     }
 

@@ -35,7 +35,8 @@ impl NetworkRecord {
         if self.spec.driver != "bridge" || self.spec.config_only {
             return None;
         }
-        let named = self.spec.options.get("com.docker.network.bridge.name").filter(|n| !n.is_empty());
+        let named =
+            self.spec.options.get("com.docker.network.bridge.name").filter(|n| !n.is_empty());
         Some(named.cloned().unwrap_or_else(|| format!("br-{}", short(&self.id))))
     }
 
@@ -106,18 +107,29 @@ impl Table {
     pub(crate) fn add(&self, record: NetworkRecord) -> Result<()> {
         let mut networks = lock(&self.networks);
         if networks.values().any(|n| n.record.spec.name == record.spec.name) {
-            return Err(Error::conflict(format!("network with name {} already exists", record.spec.name)));
+            return Err(Error::conflict(format!(
+                "network with name {} already exists",
+                record.spec.name
+            )));
         }
         for config in record.spec.ipam.iter().filter_map(|c| c.subnet) {
             let other = networks.values().find(|n| {
-                n.record.spec.ipam.iter().filter_map(|c| c.subnet).any(|s| ipam::overlap(&s, &config))
+                n.record
+                    .spec
+                    .ipam
+                    .iter()
+                    .filter_map(|c| c.subnet)
+                    .any(|s| ipam::overlap(&s, &config))
             });
             if let Some(other) = other {
-                return Err(Error::new(crate::ErrorKind::Forbidden, format!(
-                    "invalid pool request: Pool overlaps with other one on this address space: {config} is (partly) that of \
+                return Err(Error::new(
+                    crate::ErrorKind::Forbidden,
+                    format!(
+                        "invalid pool request: Pool overlaps with other one on this address space: {config} is (partly) that of \
                      the network {}",
-                    other.record.spec.name
-                )));
+                        other.record.spec.name
+                    ),
+                ));
             }
         }
         networks.insert(record.id.clone(), Entry { record, members: BTreeMap::new() });
@@ -139,7 +151,8 @@ impl Table {
         if let Some(entry) = networks.values().find(|n| n.record.spec.name == r) {
             return Ok(entry.record.clone());
         }
-        let mut matching = networks.values().filter(|n| !r.is_empty() && n.record.id.starts_with(r));
+        let mut matching =
+            networks.values().filter(|n| !r.is_empty() && n.record.id.starts_with(r));
         match (matching.next(), matching.next()) {
             (Some(entry), None) => Ok(entry.record.clone()),
             (Some(_), Some(_)) => Err(Error::invalid(format!(
@@ -209,7 +222,9 @@ impl Table {
         let ipv4 = place(v4.as_ref(), settings.ipv4)?;
         let ipv6 = place(v6.as_ref(), settings.ipv6)?;
         let internal = entry.record.spec.internal;
-        let gateway = |config: &Option<IpamConfig>| config.as_ref().and_then(|c| c.gateway).filter(|_| !internal);
+        let gateway = |config: &Option<IpamConfig>| {
+            config.as_ref().and_then(|c| c.gateway).filter(|_| !internal)
+        };
         let endpoint = EndpointView {
             settings: settings.clone(),
             network_id: network.to_string(),
@@ -218,7 +233,11 @@ impl Table {
             ipv4,
             gateway6: gateway(&v6),
             ipv6,
-            mac: if settings.mac.is_empty() { mac(ipv4.map(|(ip, _)| ip)) } else { settings.mac.clone() },
+            mac: if settings.mac.is_empty() {
+                mac(ipv4.map(|(ip, _)| ip))
+            } else {
+                settings.mac.clone()
+            },
             dns_names,
         };
         let member = Member { name: name.to_string(), endpoint: endpoint.clone() };
@@ -277,9 +296,15 @@ mod tests {
 
     fn table() -> Table {
         let table = Table::default();
-        let mut config = IpamConfig { subnet: "172.18.0.0/16".parse().ok(), ..IpamConfig::default() };
+        let mut config =
+            IpamConfig { subnet: "172.18.0.0/16".parse().ok(), ..IpamConfig::default() };
         ipam::complete(&mut config).unwrap();
-        let spec = NetworkSpec { name: "n".into(), driver: "bridge".into(), ipam: vec![config], ..NetworkSpec::default() };
+        let spec = NetworkSpec {
+            name: "n".into(),
+            driver: "bridge".into(),
+            ipam: vec![config],
+            ..NetworkSpec::default()
+        };
         table.add(NetworkRecord { id: "ab12".into(), created: 0, spec }).unwrap();
         table
     }
@@ -290,7 +315,13 @@ mod tests {
         let e = table.join("ab12", "c1", "web", &EndpointSettings::default(), Vec::new()).unwrap();
         assert_eq!(e.ipv4, Some(("172.18.0.2".parse().unwrap(), 16)));
         assert_eq!(e.mac, "02:42:ac:12:00:02");
-        assert!(table.remove("ab12").unwrap_err().message().contains("has active endpoints (name:\"web\""));
+        assert!(
+            table
+                .remove("ab12")
+                .unwrap_err()
+                .message()
+                .contains("has active endpoints (name:\"web\"")
+        );
         table.leave("ab12", "c1");
         table.remove("ab12").unwrap();
         assert_eq!(table.find("n").unwrap_err().message(), "network n not found");

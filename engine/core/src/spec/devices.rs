@@ -11,8 +11,25 @@ pub(crate) type Node = (PathBuf, String);
 
 /// Nodes that every container has anyway, and folders that are its own.
 const OWN: &[&str] = &[
-    "console", "fd", "full", "mqueue", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin",
-    "stdout", "tty", "urandom", "zero", "core", "log", "hugepages", "initctl",
+    "console",
+    "fd",
+    "full",
+    "mqueue",
+    "null",
+    "ptmx",
+    "pts",
+    "random",
+    "shm",
+    "stderr",
+    "stdin",
+    "stdout",
+    "tty",
+    "urandom",
+    "zero",
+    "core",
+    "log",
+    "hugepages",
+    "initctl",
 ];
 
 /// The nodes of a container. Rights in `rwm` cannot be narrowed without the device cgroup; the host's permissions hold.
@@ -41,7 +58,10 @@ fn no_driver(request: &serde_json::Value) -> Error {
     let sets: Vec<String> = sets.iter().map(set).collect();
     Error::new(
         ErrorKind::Internal,
-        format!("could not select device driver {driver:?} with capabilities: [{}]", sets.join(" ")),
+        format!(
+            "could not select device driver {driver:?} with capabilities: [{}]",
+            sets.join(" ")
+        ),
     )
 }
 

@@ -76,7 +76,9 @@ fn rotation(log: &LogSettings) -> Result<Rotation> {
     let compress = match option("compress").map(String::as_str) {
         None => local,
         Some(text) => parse_bool(text).ok_or_else(|| {
-            Error::invalid(format!("invalid value for compress: '{text}' is neither true nor false"))
+            Error::invalid(format!(
+                "invalid value for compress: '{text}' is neither true nor false"
+            ))
         })?,
     };
     if compress && option("compress").is_some() && (max_file < 2 || max_size.is_none()) {
@@ -135,9 +137,8 @@ pub(crate) fn config(record: &ContainerRecord, paths: &Paths) -> Result<LogConfi
 fn attributes(record: &ContainerRecord) -> BTreeMap<String, String> {
     let options = &record.spec.log.options;
     let mut out = BTreeMap::new();
-    let listed = |key: &str| {
-        options.get(key).map(|l| l.split(',').map(str::to_string).collect::<Vec<_>>())
-    };
+    let listed =
+        |key: &str| options.get(key).map(|l| l.split(',').map(str::to_string).collect::<Vec<_>>());
     for key in listed("labels").unwrap_or_default() {
         if let Some(value) = record.spec.labels.get(&key) {
             out.insert(key, value.clone());
@@ -189,12 +190,18 @@ mod tests {
     #[test]
     fn drivers_and_options_are_checked_in_dockers_words() {
         let refusal = |l: LogSettings| check(&l).unwrap_err().message().to_string();
-        assert_eq!(refusal(log("syslog", &[])), "logger: no log driver named 'syslog' is registered");
+        assert_eq!(
+            refusal(log("syslog", &[])),
+            "logger: no log driver named 'syslog' is registered"
+        );
         assert_eq!(
             refusal(log("json-file", &[("x", "1")])),
             "unknown log opt 'x' for json-file log driver"
         );
-        assert_eq!(refusal(log("json-file", &[("max-file", "0")])), "max-file cannot be less than 1");
+        assert_eq!(
+            refusal(log("json-file", &[("max-file", "0")])),
+            "max-file cannot be less than 1"
+        );
         assert!(refusal(log("json-file", &[("compress", "true")])).starts_with("compress cannot"));
         check(&log("local", &[("max-size", "1m"), ("labels", "a,b")])).unwrap();
         check(&log("none", &[])).unwrap();

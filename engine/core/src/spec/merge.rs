@@ -51,7 +51,8 @@ pub(crate) fn env(under: &[String], over: &[String]) -> Vec<String> {
     let mut out: Vec<String> = under.to_vec();
     for entry in over {
         let key = entry.split_once('=').map_or(entry.as_str(), |(key, _)| key);
-        let place = out.iter().position(|e| e.split_once('=').map_or(e.as_str(), |(k, _)| k) == key);
+        let place =
+            out.iter().position(|e| e.split_once('=').map_or(e.as_str(), |(k, _)| k) == key);
         match (place, entry.contains('=')) {
             (Some(at), true) => {
                 if let Some(slot) = out.get_mut(at) {
@@ -78,7 +79,11 @@ fn command(spec: &mut ContainerSpec, image: &ImageConfig) -> Result<()> {
             spec.entrypoint.clone_from(&image.entrypoint);
         }
     }
-    if spec.entrypoint.as_ref().is_some_and(|e| e.len() == 1 && e.first().is_some_and(String::is_empty)) {
+    if spec
+        .entrypoint
+        .as_ref()
+        .is_some_and(|e| e.len() == 1 && e.first().is_some_and(String::is_empty))
+    {
         spec.entrypoint = None;
     }
     if program(spec).is_none() {
@@ -144,7 +149,8 @@ mod tests {
 
     fn merged(cmd: Option<Vec<String>>, entrypoint: Option<Vec<String>>) -> Option<Vec<String>> {
         let mut spec = ContainerSpec { cmd, entrypoint, ..ContainerSpec::default() };
-        let from = ImageConfig { cmd: words(&["c"]), entrypoint: words(&["e"]), ..ImageConfig::default() };
+        let from =
+            ImageConfig { cmd: words(&["c"]), entrypoint: words(&["e"]), ..ImageConfig::default() };
         image(&mut spec, &from).ok()?;
         let (path, args) = program(&spec)?;
         Some(std::iter::once(path).chain(args).collect())

@@ -48,13 +48,17 @@ pub(crate) fn all(
         own.push((mount.point.destination.clone(), user(mount, around)?));
     }
     own.sort_by_key(|(path, _)| path.matches('/').count());
-    let replaced = |m: &OciMount| {
-        own.iter().any(|(path, _)| Path::new(path) == m.destination().as_path())
-    };
+    let replaced =
+        |m: &OciMount| own.iter().any(|(path, _)| Path::new(path) == m.destination().as_path());
     out.retain(|m| !replaced(m));
     out.extend(own.into_iter().map(|(_, mount)| mount));
     for (host, inside) in devices {
-        out.push(entry(inside, "bind", &path_text(host), &with(&["bind", "rprivate", "nosuid", "noexec"], None))?);
+        out.push(entry(
+            inside,
+            "bind",
+            &path_text(host),
+            &with(&["bind", "rprivate", "nosuid", "noexec"], None),
+        )?);
     }
     Ok(out)
 }
@@ -82,7 +86,12 @@ fn kernel(spec: &ContainerSpec, around: &Surroundings) -> Result<Vec<OciMount>> 
     let hardened = ["nosuid", "noexec", "nodev"];
     let mut out = Vec::with_capacity(16);
     out.push(if spec.pid_mode == "host" {
-        entry("/proc", "bind", "/proc", &with(&["rbind", "rprivate", "nosuid", "noexec", "nodev"], None))?
+        entry(
+            "/proc",
+            "bind",
+            "/proc",
+            &with(&["rbind", "rprivate", "nosuid", "noexec", "nodev"], None),
+        )?
     } else {
         entry("/proc", "proc", "proc", &with(&hardened, None))?
     });
@@ -93,7 +102,12 @@ fn kernel(spec: &ContainerSpec, around: &Surroundings) -> Result<Vec<OciMount>> 
     let pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
     out.push(entry("/dev/pts", "devpts", "devpts", &with(&pts, tty_group))?);
     out.push(if spec.network_mode == NetworkMode::Host {
-        entry("/sys", "bind", "/sys", &with(&["rbind", "rprivate", "nosuid", "noexec", "nodev"], Some("ro")))?
+        entry(
+            "/sys",
+            "bind",
+            "/sys",
+            &with(&["rbind", "rprivate", "nosuid", "noexec", "nodev"], Some("ro")),
+        )?
     } else {
         entry("/sys", "sysfs", "sysfs", &with(&hardened, read_only))?
     });
@@ -103,7 +117,12 @@ fn kernel(spec: &ContainerSpec, around: &Surroundings) -> Result<Vec<OciMount>> 
         out.push(entry("/sys/fs/cgroup", "cgroup", "cgroup", &options)?);
     }
     out.push(if spec.ipc_mode == "host" {
-        entry("/dev/mqueue", "bind", "/dev/mqueue", &with(&["rbind", "rprivate", "nosuid", "noexec", "nodev"], None))?
+        entry(
+            "/dev/mqueue",
+            "bind",
+            "/dev/mqueue",
+            &with(&["rbind", "rprivate", "nosuid", "noexec", "nodev"], None),
+        )?
     } else {
         entry("/dev/mqueue", "mqueue", "mqueue", &with(&hardened, None))?
     });
@@ -115,7 +134,12 @@ fn kernel(spec: &ContainerSpec, around: &Surroundings) -> Result<Vec<OciMount>> 
 
 fn shm(spec: &ContainerSpec, around: &Surroundings) -> Result<Option<OciMount>> {
     let bound = |folder: &str| {
-        entry("/dev/shm", "bind", folder, &with(&["rbind", "rprivate", "nosuid", "noexec", "nodev"], None))
+        entry(
+            "/dev/shm",
+            "bind",
+            folder,
+            &with(&["rbind", "rprivate", "nosuid", "noexec", "nodev"], None),
+        )
     };
     match (spec.ipc_mode.as_str(), &around.shm_folder) {
         ("none", _) => Ok(None),
@@ -128,7 +152,8 @@ fn shm(spec: &ContainerSpec, around: &Surroundings) -> Result<Option<OciMount>> 
                 (own, _) => own,
             };
             let options = ["nosuid", "noexec", "nodev", "mode=1777"];
-            entry("/dev/shm", "tmpfs", "shm", &with(&options, Some(&format!("size={size}")))).map(Some)
+            entry("/dev/shm", "tmpfs", "shm", &with(&options, Some(&format!("size={size}"))))
+                .map(Some)
         }
     }
 }
@@ -149,7 +174,11 @@ fn user(mount: &Mount, around: &Surroundings) -> Result<OciMount> {
         _ => {}
     }
     options.push(if mount.non_recursive { "bind".into() } else { "rbind".into() });
-    options.push(if point.propagation.is_empty() { "rprivate".into() } else { point.propagation.clone() });
+    options.push(if point.propagation.is_empty() {
+        "rprivate".into()
+    } else {
+        point.propagation.clone()
+    });
     if !point.rw {
         options.push(if mount.recursive_read_only { "rro".into() } else { "ro".into() });
     }
@@ -167,11 +196,21 @@ fn image(mount: &Mount, around: &Surroundings) -> Result<OciMount> {
     let layers = around.images.iter().find(|(name, _)| name == source).map(|(_, l)| l.as_slice());
     let below = |layer: &PathBuf| path_text(&layer.join(&mount.subpath));
     match layers {
-        Some([one]) => entry(&mount.point.destination, "bind", &below(one), &with(&["rbind", "rprivate"], Some("ro"))),
+        Some([one]) => entry(
+            &mount.point.destination,
+            "bind",
+            &below(one),
+            &with(&["rbind", "rprivate"], Some("ro")),
+        ),
         Some(many) if mount.subpath.is_empty() && !many.is_empty() => {
             let lower: Vec<String> = many.iter().map(|l| path_text(l)).collect();
             let lower = format!("lowerdir={}", lower.join(":"));
-            entry(&mount.point.destination, "overlay", "overlay", &with(&["ro", "userxattr"], Some(&lower)))
+            entry(
+                &mount.point.destination,
+                "overlay",
+                "overlay",
+                &with(&["ro", "userxattr"], Some(&lower)),
+            )
         }
         Some(_) => Err(Error::invalid(format!(
             "image-subpath of {source} is not possible: the image has several layers; mount the whole image"
@@ -206,7 +245,18 @@ mod tests {
         let names: Vec<_> = list.iter().map(|m| m.destination().display().to_string()).collect();
         assert_eq!(
             names,
-            ["/proc", "/dev", "/dev/pts", "/sys", "/sys/fs/cgroup", "/dev/mqueue", "/a", "/etc/hosts", "/dev/shm", "/a/b/c"]
+            [
+                "/proc",
+                "/dev",
+                "/dev/pts",
+                "/sys",
+                "/sys/fs/cgroup",
+                "/dev/mqueue",
+                "/a",
+                "/etc/hosts",
+                "/dev/shm",
+                "/a/b/c"
+            ]
         );
         let socket = list.iter().find(|m| m.destination() == Path::new("/a")).unwrap();
         assert_eq!(socket.source().as_deref(), Some(Path::new("/run/user/1/docker.sock")));

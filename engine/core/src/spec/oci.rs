@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use bryo_images::SnapshotterKind;
 use oci_spec::runtime::{
-    Linux, LinuxBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, RootBuilder, Spec,
-    SpecBuilder,
+    Linux, LinuxBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, RootBuilder,
+    Spec, SpecBuilder,
 };
 
 use super::mounts::Surroundings;
@@ -18,9 +18,18 @@ use crate::model::{ContainerSpec, NetworkMode};
 use crate::util::short;
 
 const MASKED: &[&str] = &[
-    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys",
-    "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
-    "/sys/devices/virtual/powercap", "/sys/firmware",
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
 ];
 
 const READ_ONLY: &[&str] =
@@ -74,14 +83,20 @@ fn paths(spec: &ContainerSpec, asked: Option<&Vec<String>>, default: &[&str]) ->
 pub(crate) fn spec(record: &ContainerRecord, context: &Context<'_>) -> Result<Spec> {
     let asked = &record.spec;
     let nodes = devices::nodes(asked)?;
-    let root = RootBuilder::default().path(context.root).readonly(asked.read_only).build().map_err(broken)?;
+    let root = RootBuilder::default()
+        .path(context.root)
+        .readonly(asked.read_only)
+        .build()
+        .map_err(broken)?;
     let mut builder = SpecBuilder::default()
         .version("1.2.0")
         .process(process::main(record, context.user, context.links, context.defaults)?)
         .root(root)
         .mounts(mounts::all(asked, &record.mounts, &nodes, context.around)?)
         .linux(linux(record, context)?)
-        .annotations(asked.annotations.clone().into_iter().collect::<std::collections::HashMap<_, _>>());
+        .annotations(
+            asked.annotations.clone().into_iter().collect::<std::collections::HashMap<_, _>>(),
+        );
     if asked.uts_mode != "host" {
         let hostname = if asked.hostname.is_empty() { short(&record.id) } else { &asked.hostname };
         builder = builder.hostname(hostname);
@@ -153,7 +168,10 @@ fn namespace(kind: LinuxNamespaceType, path: Option<PathBuf>) -> Result<LinuxNam
 }
 
 /// Docker lets every program in a network namespace of its own bind low ports and ping; what the user says wins.
-fn sysctls(asked: &ContainerSpec, context: &Context<'_>) -> std::collections::HashMap<String, String> {
+fn sysctls(
+    asked: &ContainerSpec,
+    context: &Context<'_>,
+) -> std::collections::HashMap<String, String> {
     let mut out = std::collections::HashMap::new();
     let own_network = asked.network_mode != NetworkMode::Host && context.joined.network.is_none();
     if own_network {
@@ -174,9 +192,8 @@ pub(crate) fn rootfs(
 ) -> bryo_monitor::messages::Rootfs {
     use bryo_monitor::messages::Rootfs;
     let text = crate::containers::record::path_text;
-    let lower = || {
-        std::iter::once(text(init_layer)).chain(layer.lowers.iter().map(|l| text(l))).collect()
-    };
+    let lower =
+        || std::iter::once(text(init_layer)).chain(layer.lowers.iter().map(|l| text(l))).collect();
     let (upper, work) = (text(&layer.upper), text(&layer.work));
     match kind {
         SnapshotterKind::Overlay => Rootfs::Overlay { lower: lower(), upper, work },

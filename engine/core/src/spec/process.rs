@@ -34,15 +34,19 @@ pub(crate) fn main(
     args.extend(record.args.iter().cloned());
     let capabilities = caps::resolve(spec.privileged, &spec.cap_add, &spec.cap_drop);
     let env = environment(record, user, links, spec.tty, &[]);
-    build(record, defaults, Parts {
-        args,
-        env,
-        cwd: &spec.working_dir,
-        user,
-        capabilities: &capabilities,
-        tty: spec.tty,
-        size: spec.console_size,
-    })
+    build(
+        record,
+        defaults,
+        Parts {
+            args,
+            env,
+            cwd: &spec.working_dir,
+            user,
+            capabilities: &capabilities,
+            tty: spec.tty,
+            size: spec.console_size,
+        },
+    )
 }
 
 /// A further process.
@@ -56,15 +60,19 @@ pub(crate) fn exec(
     let privileged = spec.privileged || exec.privileged;
     let capabilities = caps::resolve(privileged, &spec.cap_add, &spec.cap_drop);
     let env = environment(record, user, &[], exec.tty, &exec.env);
-    build(record, defaults, Parts {
-        args: exec.cmd.clone(),
-        env,
-        cwd: if exec.working_dir.is_empty() { &spec.working_dir } else { &exec.working_dir },
-        user,
-        capabilities: &capabilities,
-        tty: exec.tty,
-        size: exec.console_size.unwrap_or_default(),
-    })
+    build(
+        record,
+        defaults,
+        Parts {
+            args: exec.cmd.clone(),
+            env,
+            cwd: if exec.working_dir.is_empty() { &spec.working_dir } else { &exec.working_dir },
+            user,
+            capabilities: &capabilities,
+            tty: exec.tty,
+            size: exec.console_size.unwrap_or_default(),
+        },
+    )
 }
 
 struct Parts<'a> {
@@ -133,8 +141,11 @@ fn environment(
     more: &[String],
 ) -> Vec<String> {
     let spec = &record.spec;
-    let hostname =
-        if spec.hostname.is_empty() { short(&record.id).to_string() } else { spec.hostname.clone() };
+    let hostname = if spec.hostname.is_empty() {
+        short(&record.id).to_string()
+    } else {
+        spec.hostname.clone()
+    };
     let mut env = vec![PATH.to_string(), format!("HOSTNAME={hostname}")];
     if tty {
         env.push("TERM=xterm".into());
@@ -171,7 +182,11 @@ mod tests {
     use super::*;
 
     fn record() -> ContainerRecord {
-        let mut record = ContainerRecord { id: "abcdef0123456789".into(), path: "sh".into(), ..Default::default() };
+        let mut record = ContainerRecord {
+            id: "abcdef0123456789".into(),
+            path: "sh".into(),
+            ..Default::default()
+        };
         record.spec.env = vec!["A=b".into(), "PATH=/bin".into()];
         record.spec.tty = true;
         record
@@ -197,6 +212,9 @@ mod tests {
     fn limits_become_rlimits() {
         let limit = Ulimit { name: "nofile".into(), soft: 10, hard: -1 };
         let rlimit = rlimit(&limit).unwrap();
-        assert_eq!((rlimit.typ(), rlimit.soft(), rlimit.hard()), (PosixRlimitType::RlimitNofile, 10, u64::MAX));
+        assert_eq!(
+            (rlimit.typ(), rlimit.soft(), rlimit.hard()),
+            (PosixRlimitType::RlimitNofile, 10, u64::MAX)
+        );
     }
 }

@@ -37,12 +37,12 @@ fn memory(r: &mut Resources) -> Result<()> {
         return refuse("Minimum memory limit allowed is 6MB");
     }
     if r.memory > 0 && r.memory_swap > 0 && r.memory_swap < r.memory {
-        return refuse(
-            "Minimum memoryswap limit should be larger than memory limit, see usage",
-        );
+        return refuse("Minimum memoryswap limit should be larger than memory limit, see usage");
     }
     if r.memory == 0 && r.memory_swap > 0 {
-        return refuse("You should always set the Memory limit when using Memoryswap limit, see usage");
+        return refuse(
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+        );
     }
     if let Some(swappiness) = r.memory_swappiness {
         if !(-1..=100).contains(&swappiness) {
@@ -55,7 +55,9 @@ fn memory(r: &mut Resources) -> Result<()> {
         return refuse("Minimum memory reservation allowed is 6MB");
     }
     if r.memory > 0 && r.memory_reservation > 0 && r.memory < r.memory_reservation {
-        return refuse("Minimum memory limit can not be less than memory reservation limit, see usage");
+        return refuse(
+            "Minimum memory limit can not be less than memory reservation limit, see usage",
+        );
     }
     if r.memory > 0 && r.memory_swap == 0 {
         r.memory_swap = r.memory.saturating_mul(2);
@@ -84,7 +86,9 @@ fn cpu(r: &Resources, cpus: u64) -> Result<()> {
         )));
     }
     if r.cpu_period != 0 && !(1000..=1_000_000).contains(&r.cpu_period) {
-        return refuse("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
+        return refuse(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+        );
     }
     if r.cpu_quota > 0 && r.cpu_quota < 1000 {
         return refuse("CPU cfs quota can not be less than 1ms (i.e. 1000)");
@@ -154,18 +158,25 @@ pub(crate) fn warnings(r: &Resources, can: Support) -> Vec<String> {
     for (field, what, so) in [
         ("BlkioWeightDevice", "Block I/O weight_device", "Weight-device discarded."),
         ("BlkioDeviceReadBps", "BPS Block I/O read limit", "Block I/O BPS read limit discarded."),
-        ("BlkioDeviceWriteBps", "BPS Block I/O write limit", "Block I/O BPS write limit discarded."),
+        (
+            "BlkioDeviceWriteBps",
+            "BPS Block I/O write limit",
+            "Block I/O BPS write limit discarded.",
+        ),
         ("BlkioDeviceReadIOps", "IOPS Block read limit", "Block I/O IOPS read limit discarded."),
         ("BlkioDeviceWriteIOps", "IOPS Block write limit", "Block I/O IOPS write limit discarded."),
     ] {
-        let asked = r.blkio_devices.get(field).and_then(|v| v.as_array()).is_some_and(|a| !a.is_empty());
+        let asked =
+            r.blkio_devices.get(field).and_then(|v| v.as_array()).is_some_and(|a| !a.is_empty());
         say(asked && !can.io, what, so);
     }
     if r.oom_kill_disable {
         out.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.".into());
     }
     if r.kernel_memory > 0 {
-        out.push("Kernel memory TCP limit is not supported by the kernel. Limitation discarded.".into());
+        out.push(
+            "Kernel memory TCP limit is not supported by the kernel. Limitation discarded.".into(),
+        );
     }
     out
 }
@@ -215,7 +226,10 @@ mod tests {
     #[test]
     fn contradictions_are_refused_in_dockers_words() {
         let r = Resources::default;
-        assert_eq!(refusal(Resources { memory: 1 << 20, ..r() }), "Minimum memory limit allowed is 6MB");
+        assert_eq!(
+            refusal(Resources { memory: 1 << 20, ..r() }),
+            "Minimum memory limit allowed is 6MB"
+        );
         assert!(refusal(Resources { memory_swap: 1, ..r() }).starts_with("You should always set"));
         assert!(refusal(Resources { nano_cpus: 3_000_000_000, ..r() }).contains("only 2 CPUs"));
         assert!(refusal(Resources { cpuset_cpus: "0-2".into(), ..r() }).contains("not available"));
@@ -229,7 +243,9 @@ mod tests {
         assert_eq!(r.memory_swap, 64 << 20);
         assert_eq!(
             warnings(&r, Support::default()),
-            ["Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded."]
+            [
+                "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded."
+            ]
         );
         assert!(warnings(&Resources::default(), Support::default()).is_empty());
     }

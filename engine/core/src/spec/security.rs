@@ -39,9 +39,9 @@ pub(crate) fn parse(options: &[String]) -> Result<Security> {
             return Err(Error::invalid(format!("invalid --security-opt 1: {option:?}")));
         };
         let flag = || {
-            value.parse::<bool>().map_err(|_| {
-                Error::invalid(format!("invalid --security-opt 2: {option:?}"))
-            })
+            value
+                .parse::<bool>()
+                .map_err(|_| Error::invalid(format!("invalid --security-opt 2: {option:?}")))
         };
         match key {
             "no-new-privileges" => out.no_new_privileges = flag()?,
@@ -86,7 +86,9 @@ pub(crate) fn profile(
             seccomp::parse_profile(json.as_bytes(), capabilities).map(Some).map_err(wrong)
         }
         None => match engine_default {
-            None | Some("" | "builtin" | "default") => Ok(Some(seccomp::default_profile(capabilities))),
+            None | Some("" | "builtin" | "default") => {
+                Ok(Some(seccomp::default_profile(capabilities)))
+            }
             Some("unconfined") => Ok(None),
             Some(path) => {
                 let json = std::fs::read(path).map_err(|e| {
@@ -108,7 +110,8 @@ mod tests {
 
     #[test]
     fn options_are_read_in_both_spellings() {
-        let s = of(&["no-new-privileges:true", "seccomp=unconfined", "systempaths=unconfined"]).unwrap();
+        let s = of(&["no-new-privileges:true", "seccomp=unconfined", "systempaths=unconfined"])
+            .unwrap();
         assert!(s.no_new_privileges && s.unmasked);
         assert_eq!(s.seccomp.as_deref(), Some("unconfined"));
         assert_eq!(of(&["apparmor=x"]).unwrap().warnings.len(), 1);

@@ -13,12 +13,41 @@ const RTMIN: i32 = 34;
 const RTMAX: i32 = 64;
 
 const NAMES: &[(&str, i32)] = &[
-    ("HUP", 1), ("INT", 2), ("QUIT", 3), ("ILL", 4), ("TRAP", 5), ("ABRT", 6), ("IOT", 6),
-    ("BUS", 7), ("FPE", 8), ("KILL", 9), ("USR1", 10), ("SEGV", 11), ("USR2", 12), ("PIPE", 13),
-    ("ALRM", 14), ("TERM", 15), ("STKFLT", 16), ("CHLD", 17), ("CLD", 17), ("CONT", 18),
-    ("STOP", 19), ("TSTP", 20), ("TTIN", 21), ("TTOU", 22), ("URG", 23), ("XCPU", 24),
-    ("XFSZ", 25), ("VTALRM", 26), ("PROF", 27), ("WINCH", 28), ("IO", 29), ("POLL", 29),
-    ("PWR", 30), ("SYS", 31), ("UNUSED", 31),
+    ("HUP", 1),
+    ("INT", 2),
+    ("QUIT", 3),
+    ("ILL", 4),
+    ("TRAP", 5),
+    ("ABRT", 6),
+    ("IOT", 6),
+    ("BUS", 7),
+    ("FPE", 8),
+    ("KILL", 9),
+    ("USR1", 10),
+    ("SEGV", 11),
+    ("USR2", 12),
+    ("PIPE", 13),
+    ("ALRM", 14),
+    ("TERM", 15),
+    ("STKFLT", 16),
+    ("CHLD", 17),
+    ("CLD", 17),
+    ("CONT", 18),
+    ("STOP", 19),
+    ("TSTP", 20),
+    ("TTIN", 21),
+    ("TTOU", 22),
+    ("URG", 23),
+    ("XCPU", 24),
+    ("XFSZ", 25),
+    ("VTALRM", 26),
+    ("PROF", 27),
+    ("WINCH", 28),
+    ("IO", 29),
+    ("POLL", 29),
+    ("PWR", 30),
+    ("SYS", 31),
+    ("UNUSED", 31),
 ];
 
 /// `9`, `KILL`, `SIGKILL`, `RTMIN+3`, `SIGRTMAX-1`, in any case.
@@ -35,8 +64,12 @@ pub(crate) fn parse(text: &str) -> Result<i32> {
     let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
         (Some(""), _) => Some(RTMIN),
         (_, Some("")) => Some(RTMAX),
-        (Some(rest), _) => rest.strip_prefix('+').and_then(|n| n.parse().ok()).map(|n: i32| RTMIN + n),
-        (_, Some(rest)) => rest.strip_prefix('-').and_then(|n| n.parse().ok()).map(|n: i32| RTMAX - n),
+        (Some(rest), _) => {
+            rest.strip_prefix('+').and_then(|n| n.parse().ok()).map(|n: i32| RTMIN + n)
+        }
+        (_, Some(rest)) => {
+            rest.strip_prefix('-').and_then(|n| n.parse().ok()).map(|n: i32| RTMAX - n)
+        }
         _ => None,
     };
     number.filter(|n| (RTMIN..=RTMAX).contains(n)).ok_or_else(wrong)
@@ -48,9 +81,14 @@ mod tests {
 
     #[test]
     fn names_and_numbers() {
-        for (text, number) in
-            [("9", 9), ("kill", 9), ("SIGHUP", 1), ("RTMIN+3", 37), ("SIGRTMAX-1", 63), ("rtmin", 34)]
-        {
+        for (text, number) in [
+            ("9", 9),
+            ("kill", 9),
+            ("SIGHUP", 1),
+            ("RTMIN+3", 37),
+            ("SIGRTMAX-1", 63),
+            ("rtmin", 34),
+        ] {
             assert_eq!(parse(text).unwrap(), number, "{text}");
         }
         for bad in ["0", "65", "NOPE", "", "RTMIN-1", "RTMAX+1", "-9"] {

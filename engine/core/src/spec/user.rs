@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn users_by_name_and_number() {
         let app = files().resolve("app", &[]).unwrap();
-        let expected = User { uid: 1000, gid: 1001, groups: vec![10, 44], home: "/home/app".into() };
+        let expected =
+            User { uid: 1000, gid: 1001, groups: vec![10, 44], home: "/home/app".into() };
         assert_eq!(app, expected);
         assert_eq!(files().resolve("1000", &[]).unwrap(), expected);
         let root = files().resolve("", &["video".into(), "7".into()]).unwrap();

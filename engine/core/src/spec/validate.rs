@@ -20,7 +20,8 @@ pub(crate) fn check(spec: &mut ContainerSpec) -> Result<()> {
     for ulimit in &spec.ulimits {
         limit(ulimit)?;
     }
-    if let RestartPolicy::Always | RestartPolicy::UnlessStopped | RestartPolicy::OnFailure(_) = spec.restart
+    if let RestartPolicy::Always | RestartPolicy::UnlessStopped | RestartPolicy::OnFailure(_) =
+        spec.restart
     {
         if spec.auto_remove {
             return Err(Error::invalid("can't create 'AutoRemove' container with restart policy"));
@@ -64,7 +65,10 @@ fn process(spec: &ContainerSpec) -> Result<()> {
         signals::parse(signal)?;
     }
     if spec.hostname.len() > 63 {
-        return Err(Error::invalid(format!("invalid hostname: {} is longer than 63 bytes", spec.hostname)));
+        return Err(Error::invalid(format!(
+            "invalid hostname: {} is longer than 63 bytes",
+            spec.hostname
+        )));
     }
     Ok(())
 }
@@ -90,7 +94,9 @@ fn health(spec: &ContainerSpec) -> Result<()> {
 fn modes(spec: &ContainerSpec) -> Result<()> {
     let container = |mode: &str| mode.strip_prefix("container:").is_some_and(|c| !c.is_empty());
     let one_of = |mode: &str, known: &[&str]| mode.is_empty() || known.contains(&mode);
-    if !one_of(&spec.ipc_mode, &["none", "private", "shareable", "host"]) && !container(&spec.ipc_mode) {
+    if !one_of(&spec.ipc_mode, &["none", "private", "shareable", "host"])
+        && !container(&spec.ipc_mode)
+    {
         return Err(Error::invalid(format!("invalid IPC mode: {}", spec.ipc_mode)));
     }
     if !one_of(&spec.pid_mode, &["host"]) && !container(&spec.pid_mode) {
@@ -100,7 +106,10 @@ fn modes(spec: &ContainerSpec) -> Result<()> {
         return Err(Error::invalid(format!("invalid UTS mode: {}", spec.uts_mode)));
     }
     if !one_of(&spec.cgroupns_mode, &["private", "host"]) {
-        return Err(Error::invalid(format!("invalid cgroup namespace mode: {}", spec.cgroupns_mode)));
+        return Err(Error::invalid(format!(
+            "invalid cgroup namespace mode: {}",
+            spec.cgroupns_mode
+        )));
     }
     if !one_of(&spec.userns_mode, &["host"]) {
         return Err(Error::invalid(format!("invalid user namespace mode: {}", spec.userns_mode)));
@@ -113,8 +122,9 @@ fn network(spec: &ContainerSpec) -> Result<()> {
     if spec.uts_mode == "host" && !spec.hostname.is_empty() {
         return conflict("hostname and the UTS mode");
     }
-    let undefined =
-        |mode: &str| format!("{mode} can't be used with links. This would result in undefined behavior");
+    let undefined = |mode: &str| {
+        format!("{mode} can't be used with links. This would result in undefined behavior")
+    };
     match &spec.network_mode {
         NetworkMode::Host if !spec.links.is_empty() => conflict(&undefined("host type networking")),
         NetworkMode::Container(_) => {

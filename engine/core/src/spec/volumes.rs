@@ -13,8 +13,7 @@ use crate::{Error, Result, names};
 /// Paths at which clients expect Docker's socket.
 pub(crate) const DOCKER_SOCKETS: &[&str] = &["/var/run/docker.sock", "/run/docker.sock"];
 
-const PROPAGATIONS: &[&str] =
-    &["private", "rprivate", "slave", "rslave", "shared", "rshared"];
+const PROPAGATIONS: &[&str] = &["private", "rprivate", "slave", "rslave", "shared", "rshared"];
 
 /// All mounts of a request. `from` looks the mounts of another container up.
 pub(crate) fn collect(
@@ -91,7 +90,9 @@ fn inherit(
 /// A container path without `.`, `..` and double slashes.
 fn clean(path: &str) -> Result<String> {
     if !path.starts_with('/') {
-        return Err(Error::invalid(format!("invalid mount path: '{path}' mount path must be absolute")));
+        return Err(Error::invalid(format!(
+            "invalid mount path: '{path}' mount path must be absolute"
+        )));
     }
     let mut parts: Vec<&str> = Vec::new();
     for component in Path::new(path).components() {
@@ -141,7 +142,9 @@ fn bind(text: &str, driver: &str) -> Result<Mount> {
     };
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, options) = match parts.as_slice() {
-        [target] if !target.is_empty() => return Ok(anonymous(destination(target, "volume").map_err(within)?, driver)),
+        [target] if !target.is_empty() => {
+            return Ok(anonymous(destination(target, "volume").map_err(within)?, driver));
+        }
         [source, target] if !source.is_empty() && !target.is_empty() => (*source, *target, ""),
         [source, target, options] if !source.is_empty() && !target.is_empty() => {
             (*source, *target, *options)
@@ -198,7 +201,9 @@ pub(crate) fn volume_name(name: &str) -> Result<()> {
         return Ok(());
     }
     if name.len() == 1 {
-        return Err(Error::invalid("volume name is too short, names should be at least two alphanumeric characters"));
+        return Err(Error::invalid(
+            "volume name is too short, names should be at least two alphanumeric characters",
+        ));
     }
     Err(Error::invalid(format!(
         "create {name}: \"{name}\" includes invalid characters for a local volume name, only \"{}\" are allowed. If you \
@@ -271,7 +276,11 @@ fn mount_bind(asked: &MountSpec, mount: &mut Mount, config: &dyn Fn(&str) -> Err
     Ok(())
 }
 
-fn mount_volume(asked: &MountSpec, mount: &mut Mount, config: &dyn Fn(&str) -> Error) -> Result<()> {
+fn mount_volume(
+    asked: &MountSpec,
+    mount: &mut Mount,
+    config: &dyn Fn(&str) -> Error,
+) -> Result<()> {
     mount.no_copy = asked.no_copy;
     mount.subpath = subpath(&asked.subpath, config)?;
     mount.point.driver = local(&asked.driver);
@@ -290,8 +299,13 @@ fn mount_volume(asked: &MountSpec, mount: &mut Mount, config: &dyn Fn(&str) -> E
 
 /// A folder inside a volume: relative, and not out of it.
 fn subpath(text: &str, config: &dyn Fn(&str) -> Error) -> Result<String> {
-    let inside = Path::new(text).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
-    if inside { Ok(text.to_string()) } else { Err(config("subpath must be a relative path within the volume")) }
+    let inside =
+        Path::new(text).components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+    if inside {
+        Ok(text.to_string())
+    } else {
+        Err(config("subpath must be a relative path within the volume"))
+    }
 }
 
 fn tmpfs_options(asked: &MountSpec) -> Vec<String> {
@@ -323,11 +337,35 @@ fn lay_over(options: &mut Vec<String>, option: &str) {
 }
 
 const TMPFS_FLAGS: &[&str] = &[
-    "ro", "rw", "exec", "noexec", "suid", "nosuid", "dev", "nodev", "async", "sync", "atime",
-    "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
-    "mand", "nomand", "dirsync", "remount", "bind", "rbind", "noswap", "defaults",
+    "ro",
+    "rw",
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "async",
+    "sync",
+    "atime",
+    "noatime",
+    "diratime",
+    "nodiratime",
+    "relatime",
+    "norelatime",
+    "strictatime",
+    "nostrictatime",
+    "mand",
+    "nomand",
+    "dirsync",
+    "remount",
+    "bind",
+    "rbind",
+    "noswap",
+    "defaults",
 ];
-const TMPFS_KEYS: &[&str] = &["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "huge"];
+const TMPFS_KEYS: &[&str] =
+    &["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", "huge"];
 
 /// One `--tmpfs`.
 fn tmpfs(path: &str, options: &str) -> Result<Mount> {
@@ -367,7 +405,10 @@ mod tests {
     use super::*;
 
     fn spec(binds: &[&str]) -> ContainerSpec {
-        ContainerSpec { binds: binds.iter().map(|b| (*b).to_string()).collect(), ..ContainerSpec::default() }
+        ContainerSpec {
+            binds: binds.iter().map(|b| (*b).to_string()).collect(),
+            ..ContainerSpec::default()
+        }
     }
 
     fn none(_: &str) -> Result<Vec<Mount>> {
@@ -398,8 +439,12 @@ mod tests {
             "invalid volume specification: '/a:/': invalid mount config for type \"bind\": invalid specification: \
              destination can't be '/'"
         );
-        assert!(refusal(&spec(&["./a:/b"])).starts_with("create ./a: \"./a\" includes invalid characters"));
-        let mount = MountSpec { source: "/nosuch".into(), target: "/x".into(), ..MountSpec::default() };
+        assert!(
+            refusal(&spec(&["./a:/b"]))
+                .starts_with("create ./a: \"./a\" includes invalid characters")
+        );
+        let mount =
+            MountSpec { source: "/nosuch".into(), target: "/x".into(), ..MountSpec::default() };
         assert_eq!(
             refusal(&ContainerSpec { mounts: vec![mount], ..ContainerSpec::default() }),
             "invalid mount config for type \"bind\": bind source path does not exist: /nosuch"
