@@ -182,6 +182,7 @@ struct Prepared {
 
 impl Prepared {
     fn new(settings: Settings) -> Result<Prepared> {
+        let facts = Facts::read();
         let root = &settings.data_root;
         let records = Records::open(&root.join("engine"))?;
         let image_root = root.join("images");
@@ -196,9 +197,9 @@ impl Prepared {
                 gids: settings.mapped_ids.1,
                 single: settings.single_id,
                 user: settings.user.clone(),
+                host_uid: facts.host_uid,
             },
             snapshotter: snapshotter.clone(),
-            program: settings.program.clone(),
             user_agent: format!("bryo/{} (linux)", settings.version),
         })
         .map_err(Error::from)?;
@@ -216,7 +217,6 @@ impl Prepared {
                 id
             }
         };
-        let facts = Facts::read();
         Ok(Prepared { settings, records, images, snapshotter, volumes, id, facts })
     }
 

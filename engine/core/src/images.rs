@@ -175,7 +175,7 @@ impl Engine {
         let reader = reader(body);
         let loaded = self.blocking(move |inner| Ok(inner.images.load(reader)?)).await?;
         let mut lines = Vec::new();
-        for (image, names) in loaded {
+        for bryo_images::Loaded { image, names } in loaded {
             let id = image.id.to_string();
             event(self.inner(), "load", &id, names.first().unwrap_or(&id), &image.config.labels);
             let line =

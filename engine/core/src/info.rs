@@ -17,6 +17,8 @@ pub(crate) struct Facts {
     pub hostname: String,
     pub cgroup_version: u32,
     pub oom_score_adj: i64,
+    /// The user's id outside the user namespace.
+    pub host_uid: u32,
 }
 
 impl Facts {
@@ -50,6 +52,12 @@ impl Facts {
                 1
             },
             oom_score_adj: trimmed("/proc/self/oom_score_adj").parse().unwrap_or(0),
+            // `0 1000 1`: inside, outside, count.
+            host_uid: file("/proc/self/uid_map")
+                .split_whitespace()
+                .nth(1)
+                .and_then(|id| id.parse().ok())
+                .unwrap_or(0),
         }
     }
 }

@@ -37,11 +37,6 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A time as Docker prints it in texts: RFC 3339 with nanoseconds.
-pub(crate) fn rfc3339(time: i128) -> String {
-    jiff::Timestamp::from_nanosecond(time).map_or_else(|_| String::new(), |t| format!("{t:.9}"))
-}
-
 /// A duration as Go prints it, for texts: `30s`, `1m30s`, `500ms`.
 pub(crate) fn go_duration(duration: std::time::Duration) -> String {
     let millis = duration.as_millis();
@@ -78,10 +73,5 @@ mod tests {
         use std::time::Duration;
         assert_eq!(go_duration(Duration::from_millis(500)), "500ms");
         assert_eq!(go_duration(Duration::from_millis(90_500)), "1m30.5s");
-    }
-
-    #[test]
-    fn times_print_with_nine_digits() {
-        assert_eq!(rfc3339(1_700_000_000_000_000_001), "2023-11-14T22:13:20.000000001Z");
     }
 }

@@ -114,11 +114,9 @@ async fn past(
         client.set_nonblocking(false)?;
         let mut reader =
             bryo_monitor::log::Reader::open(&config, read).map_err(std::io::Error::other)?;
-        loop {
-            match reader.next(std::time::Duration::ZERO).map_err(std::io::Error::other)? {
-                bryo_monitor::log::Next::Batch(batch) => client.write_all(&batch.bytes)?,
-                _ => break,
-            }
+        let mut next = || reader.next(std::time::Duration::ZERO).map_err(std::io::Error::other);
+        while let bryo_monitor::log::Next::Batch(batch) = next()? {
+            client.write_all(&batch.bytes)?;
         }
         client.set_nonblocking(true)?;
         Ok(client.into())

@@ -142,7 +142,7 @@ impl Owner {
         self.stopping = Some(why);
         self.save();
         if self.status() == Status::Paused {
-            self.thaw().await;
+            self.thaw_or_say().await;
         }
         let _ = reply.send(Ok(true));
     }

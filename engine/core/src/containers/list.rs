@@ -30,7 +30,7 @@ impl Engine {
         };
         let mut found: Vec<Arc<Snapshot>> =
             self.inner().registry.all().iter().map(|h| h.snapshot()).filter(shown).collect();
-        found.sort_by(|a, b| b.record.created.cmp(&a.record.created));
+        found.sort_by_key(|s| std::cmp::Reverse(s.record.created));
         if let Some(limit) = options.limit {
             found.truncate(limit);
         }

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bryo_monitor::messages::RequestBody;
-use tokio::sync::oneshot;
 
 use super::actions::Reply;
 use super::owner::{Owner, Pending};
@@ -32,7 +31,7 @@ impl Owner {
             self.state.stopped_by_hand = true;
             self.save();
             if self.status() == Status::Paused {
-                self.thaw().await;
+                self.thaw_or_say().await;
             }
         }
         self.emit("kill", BTreeMap::from([("signal".to_string(), signal.to_string())]));
@@ -93,6 +92,13 @@ impl Owner {
         self.publish(None);
         self.emit("unpause", BTreeMap::new());
         Ok(())
+    }
+
+    /// The same where nobody waits for the outcome.
+    pub(super) async fn thaw_or_say(&mut self) {
+        if let Err(e) = self.thaw().await {
+            tracing::warn!("unpause {}: {e}", self.record.id);
+        }
     }
 
     /// A request whose answer the owner waits for, taking what the monitor says meanwhile into its queue as ever.
@@ -324,9 +330,4 @@ impl Owner {
         let at = running.into_iter().position(|n| n == name).unwrap_or(0);
         format!("eth{at}")
     }
-}
-
-/// A one-shot sender that nobody listens to.
-pub(super) fn nobody<T>() -> oneshot::Sender<T> {
-    oneshot::channel().0
 }
