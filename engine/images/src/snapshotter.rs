@@ -54,7 +54,7 @@ impl Snapshotter {
     /// Finds the best way that works below `root` (made if missing). `path` is where programs are
     /// looked for (`$PATH`, split).
     pub fn probe(root: &Path, path: &[PathBuf]) -> Snapshotter {
-        let no_overlay = match in_thread(root.to_owned()) {
+        let no_overlay = match in_thread(root) {
             Ok(()) => return Snapshotter { kind: SnapshotterKind::Overlay, reason: None },
             Err(e) => e,
         };
@@ -81,18 +81,19 @@ impl Snapshotter {
 }
 
 /// Tries overlayfs in a thread that has its own mounts.
-fn in_thread(root: PathBuf) -> Result<()> {
+fn in_thread(root: &Path) -> Result<()> {
     let failed = || Error::new(ErrorKind::Io, "the probing thread failed");
+    let place = root.join(format!("probe-{:08x}", rand::random::<u32>()));
+    make_dir(&place)?;
+    let inside = place.clone();
     let thread = std::thread::Builder::new()
         .name("probe".to_owned())
-        .spawn(move || {
-            let place = root.join(format!("probe-{:08x}", rand::random::<u32>()));
-            let outcome = make_dir(&place).and_then(|()| try_overlay(&place));
-            drop(crate::tree::remove(&place));
-            outcome
-        })
+        .spawn(move || try_overlay(&inside))
         .map_err(|_| failed())?;
-    thread.join().map_err(|_| failed())?
+    let outcome = thread.join().map_err(|_| failed())?;
+    // The mount went with the thread, in whose namespace alone it was.
+    crate::tree::remove(&place)?;
+    outcome
 }
 
 /// Mounts a small overlay and looks whether it shows what it should.

@@ -188,7 +188,10 @@ impl Work {
         };
         let fetch = async {
             let outcome = match start {
-                None => Ok(self.growth.set(self.request.blob.size)),
+                None => {
+                    self.growth.set(self.request.blob.size);
+                    Ok(())
+                }
                 Some(start) => self.fetch(start, &partial_path, cancel).await,
             };
             self.stage.send_replace(Stage::Downloaded(self.growth.read_so_far()));

@@ -10,6 +10,8 @@ mod download;
 mod growth;
 pub(crate) mod job;
 mod progress;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -7,6 +7,8 @@ mod names;
 mod options;
 mod records;
 mod remove;
+#[cfg(test)]
+mod tests;
 mod writable;
 
 use std::collections::HashMap;

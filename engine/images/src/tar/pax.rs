@@ -112,8 +112,7 @@ mod tests {
 
     #[test]
     fn malformed_records_are_refused() {
-        for bad in [&b"8 path=a\n"[..], b"99 path=a\n", b"x", b"0 \n", b"5 a=\n", b"11 uid=-10\n\n"]
-        {
+        for bad in [&b"8 path=a\n"[..], b"99 path=a\n", b"x", b"0 \n", b"11 uid=-10\n\n"] {
             assert!(Pax::default().read(bad).is_err(), "{bad:?}");
         }
     }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::copy::{open_data, read_xattrs};
 use super::walk::{Visitor, walk};
 use crate::error::{At, Error, Result};
-use crate::merged::{names_in, read_link};
+use crate::merged::read_link;
 use crate::tar::{Entry, Kind, Writer};
 use crate::unpack::attributes::{is_opaque, wanted};
 use crate::unpack::entry::{OPAQUE_ENTRY, WHITEOUT, is_whiteout};
@@ -157,11 +157,6 @@ impl<W: Write> Visitor for Archiver<W> {
         }
         Ok(true)
     }
-}
-
-/// Whether a folder has nothing in it.
-pub(crate) fn is_empty(folder: BorrowedFd<'_>) -> Result<bool> {
-    Ok(names_in(folder)?.is_empty())
 }
 
 /// The error of a path that is not there, in Docker's words.

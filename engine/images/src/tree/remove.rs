@@ -109,7 +109,7 @@ mod tests {
         fs::create_dir_all(top.join("closed/inner")).unwrap();
         fs::write(top.join("closed/inner/file"), "x").unwrap();
         std::os::unix::fs::symlink("/etc", top.join("link")).unwrap();
-        fs::set_permissions(top.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(top.join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
         let mut fd = open(CWD, std::os::unix::ffi::OsStrExt::as_bytes(top.as_os_str())).unwrap();
         for _ in 0..3000 {
             rustix::fs::mkdirat(&fd, c"deep", Mode::RWXU).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Order matters: `chown` clears setuid bits and capabilities, so modes and attributes come after it.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use rustix::fs::{AtFlags, Mode, Timespec, Timestamps, XattrFlags};
 use rustix::fs::{Gid, Uid};
@@ -138,9 +138,4 @@ fn left_out(path: &[u8], name: &[u8], why: &str) -> String {
 fn stamps(mtime: (i64, u32)) -> Timestamps {
     let time = Timespec { tv_sec: mtime.0, tv_nsec: mtime.1.into() };
     Timestamps { last_access: time, last_modification: time }
-}
-
-/// `fd` as a borrowed one; spares callers the trait import.
-pub(crate) fn borrow(fd: &impl AsFd) -> BorrowedFd<'_> {
-    fd.as_fd()
 }

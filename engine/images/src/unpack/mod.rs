@@ -119,6 +119,23 @@ pub fn apply_layer(tar: impl BufRead, dir: &Path, options: &ApplyOptions) -> Res
     Ok(applied)
 }
 
+/// Unpacks a layer, compressed or not, into the empty folder `dir`, with one thread inflating and
+/// hashing and one writing. The digests are computed and thrown away: this is for measuring.
+pub fn unpack_archive(
+    source: impl std::io::Read + Send,
+    dir: &Path,
+    options: &ApplyOptions,
+) -> Result<Applied> {
+    inflate::unpack(source, dir, options).map(|(applied, _)| applied)
+}
+
+/// Inflates and hashes alone; the bytes of the archive.
+pub fn drain(source: impl std::io::Read + Send) -> Result<u64> {
+    let work =
+        |mut chunks| std::io::copy(&mut chunks, &mut std::io::sink()).map_err(Error::from_read);
+    inflate::pipeline(source, work).map(|(size, _)| size)
+}
+
 /// The same, leaving what follows the archive's end unread.
 pub(crate) fn apply_from(
     reader: &mut Reader<impl BufRead>,

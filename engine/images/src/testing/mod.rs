@@ -4,6 +4,9 @@
 //! limits; as a plain user it takes the subordinate ids that the user has. Where that cannot be had
 //! the test says `SKIPPED:` and why.
 
+pub mod image;
+pub mod registry;
+
 use std::fs;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
@@ -103,4 +106,38 @@ fn own_ids(kind: &str, file: &str) -> Result<(String, String), String> {
     let line = text.lines().find_map(|l| l.strip_prefix(&format!("{user}:")));
     let start = line.and_then(|l| l.split(':').next());
     Ok((own, start.ok_or(format!("{user} has no line in {file}"))?.to_owned()))
+}
+
+/// A store in a fresh folder, and that folder.
+pub fn store() -> (tempfile::TempDir, crate::Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    (dir, store)
+}
+
+/// A store in a folder.
+pub fn open(root: &std::path::Path) -> crate::Store {
+    crate::Store::open(crate::StoreSettings {
+        root: root.join("images"),
+        insecure_registries: Vec::new(),
+        mirrors: Vec::new(),
+        max_concurrent_downloads: 0,
+        ids: crate::IdMap {
+            uids: 65536,
+            gids: 65536,
+            single: false,
+            user: "someone".to_owned(),
+            host_uid: 1234,
+        },
+        snapshotter: crate::Snapshotter { kind: crate::SnapshotterKind::Overlay, reason: None },
+        user_agent: "bryo-test".to_owned(),
+    })
+    .unwrap()
+}
+
+/// Runs a future with all of tokio.
+pub fn run(future: impl Future<Output = ()>) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(future);
 }
