@@ -1,11 +1,9 @@
 //! The bundle folder: what the engine wrote for this monitor, and the monitor's record of how things stand.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
-use bryo_sys::channel::{Channel, Listener};
+use bryo_sys::channel::Listener;
 use oci_spec::runtime::Spec;
 
 use crate::messages::{MonitorConfig, MonitorState, VERSION};
@@ -65,7 +63,7 @@ impl Bundle {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
             _ => {}
         }
-        let listener = at_short_path(&path, Listener::bind).map_err(failed)?;
+        let listener = Listener::bind(&path).map_err(failed)?;
         rustix::io::ioctl_fionbio(&listener, true).map_err(|e| failed(e.into()))?;
         Ok(listener)
     }
@@ -74,22 +72,6 @@ impl Bundle {
     pub(crate) fn stop_listening(&self) {
         let _ = std::fs::remove_file(crate::client::socket_path(&self.folder));
     }
-}
-
-/// Connects to the socket of the monitor with this bundle folder.
-pub(crate) fn connect(folder: &Path) -> io::Result<Channel> {
-    at_short_path(&crate::client::socket_path(folder), Channel::connect)
-}
-
-/// A socket's path may have 107 bytes (sun_path, unix(7)) and a bundle's alone can be longer: goes through a descriptor
-/// of the folder.
-fn at_short_path<T>(path: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
-    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a socket needs a folder"));
-    };
-    let folder = File::open(folder)?;
-    let short = PathBuf::from(format!("/proc/self/fd/{}", folder.as_fd().as_raw_fd()));
-    act(&short.join(name))
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, BundleError> {

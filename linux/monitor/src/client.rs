@@ -56,7 +56,7 @@ impl Client {
 
     /// Connects to a monitor that runs already; its first answer is `Event::Ready`.
     pub fn connect(bundle: &Path) -> io::Result<Client> {
-        Client::new(crate::bundle::connect(bundle)?)
+        Client::new(Channel::connect(&socket_path(bundle))?)
     }
 
     /// Sends a request with the descriptors it wants and returns its number.

@@ -36,7 +36,7 @@ impl Monitor {
 
     fn container_ended(&mut self, ended: Ended) {
         self.end_execs();
-        self.finish_streams(FIRST);
+        self.drain_streams(FIRST);
         let finished_at = time::now();
         if let Some(log) = &mut self.log {
             let _ = log.finish(finished_at);
@@ -51,7 +51,9 @@ impl Monitor {
         self.state.paused = false;
         self.state.exit = Some(exit.clone());
         self.write_state();
+        self.stop_listening();
         self.engines.broadcast(&self.poller, &Event::Exited(exit));
+        self.finish_streams(FIRST);
     }
 
     /// Ends what execs have made. With a pid namespace of its own they are dead already; in the host's they may run on.

@@ -118,7 +118,7 @@ impl Monitor {
     pub(crate) fn exec_ended(&mut self, pid: u32, code: i32) -> bool {
         let found = self.execs.iter().find(|(_, e)| e.pid == Some(pid)).map(|(&n, _)| n);
         let Some(number) = found else { return false };
-        self.finish_streams(number);
+        self.drain_streams(number);
         let Some(exec) = self.execs.get_mut(&number) else { return false };
         exec.pid = None;
         let id = exec.id.clone();
@@ -127,7 +127,9 @@ impl Monitor {
         let surplus = self.state.ended_execs.len().saturating_sub(MOST_REMEMBERED);
         self.state.ended_execs.drain(..surplus);
         self.write_state();
+        // Told before the clients see the end: they ask for the exit code as soon as they do.
         self.engines.broadcast(&self.poller, &Event::ExecExited { id, code });
+        self.finish_streams(number);
         true
     }
 }

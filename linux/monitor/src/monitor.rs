@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | created | attach, start, abandon | exec, signals, networks |
 //! | running | everything but start and abandon | |
-//! | ended | engines may connect and read the state; clients take their last output; abandon ends it at once | anything new |
+//! | ended | clients take their last output; abandon ends it at once | anything that touches the bundle: it may be another monitor's by now |
 
 use std::collections::BTreeMap;
 use std::io;
@@ -62,7 +62,8 @@ pub(crate) struct Monitor {
     pub(crate) bundle: Bundle,
     pub(crate) poller: Poller,
     pub(crate) signals: SignalFd,
-    pub(crate) listener: Listener,
+    /// None once the container has ended.
+    pub(crate) listener: Option<Listener>,
     pub(crate) engines: Engines,
     pub(crate) state: MonitorState,
     pub(crate) phase: Phase,
@@ -129,7 +130,7 @@ impl Monitor {
             bundle,
             poller,
             signals,
-            listener,
+            listener: Some(listener),
             engines: Engines::default(),
             state,
             phase: Phase::Created,
@@ -159,7 +160,7 @@ impl Monitor {
             }
             self.settle();
         }
-        self.bundle.stop_listening();
+        self.stop_listening();
         0
     }
 
@@ -171,7 +172,7 @@ impl Monitor {
         match token {
             Token::Signals => self.on_signals(),
             Token::Listener => {
-                while let Ok(channel) = self.listener.accept() {
+                while let Some(Ok(channel)) = self.listener.as_ref().map(Listener::accept) {
                     self.welcome(channel);
                 }
             }
@@ -206,8 +207,8 @@ impl Monitor {
         }
     }
 
-    /// Drains and closes the streams of a process that has ended.
-    pub(crate) fn finish_streams(&mut self, process: u32) {
+    /// Reads the last output of a process that has ended.
+    pub(crate) fn drain_streams(&mut self, process: u32) {
         if self.buffer.is_empty() {
             self.buffer = vec![0; READ];
         }
@@ -215,7 +216,22 @@ impl Monitor {
         let mut none = None;
         let log = if process == FIRST { log } else { &mut none };
         if let Some(streams) = streams_of(&mut self.streams, &mut self.execs, process) {
-            streams.finish(poller, buffer, log);
+            streams.drain(poller, buffer, log);
+        }
+    }
+
+    /// Closes the clients of a process that has ended.
+    pub(crate) fn finish_streams(&mut self, process: u32) {
+        if let Some(streams) = streams_of(&mut self.streams, &mut self.execs, process) {
+            streams.finish(&self.poller);
+        }
+    }
+
+    /// From here on engines that come read `state.json`.
+    pub(crate) fn stop_listening(&mut self) {
+        if let Some(listener) = self.listener.take() {
+            self.bundle.stop_listening();
+            drop(listener);
         }
     }
 
@@ -261,6 +277,7 @@ impl Monitor {
     pub(crate) fn abandon(&mut self) {
         self.abandoned = true;
         self.phase = Phase::Ended;
+        self.stop_listening();
         self.finish_streams(FIRST);
     }
 

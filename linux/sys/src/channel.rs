@@ -11,7 +11,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::net::{
@@ -52,7 +52,7 @@ impl Channel {
         Ok((Channel { fd: a }, Channel { fd: b }))
     }
 
-    /// Connects to the [`Listener`] at `path`.
+    /// Connects to the [`Listener`] at `path`, which may be longer than a socket's address.
     pub fn connect(path: &Path) -> io::Result<Channel> {
         let fd = rustix::net::socket_with(
             AddressFamily::UNIX,
@@ -60,7 +60,7 @@ impl Channel {
             SocketFlags::CLOEXEC,
             None,
         )?;
-        rustix::net::connect(&fd, &SocketAddrUnix::new(path)?)?;
+        at_address(path, |address| Ok(rustix::net::connect(&fd, address)?))?;
         Ok(Channel { fd })
     }
 
@@ -160,7 +160,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens at `path`, which must not exist; the file's mode is 0600 whatever the umask.
+    /// Listens at `path`, which must not exist and may be longer than a socket's address; the file's mode is 0600 whatever the umask.
     pub fn bind(path: &Path) -> io::Result<Listener> {
         let fd = rustix::net::socket_with(
             AddressFamily::UNIX,
@@ -170,7 +170,7 @@ impl Listener {
         )?;
         // fchmod before bind sets the mode that bind gives the file (unix(7), Linux).
         rustix::fs::fchmod(&fd, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
-        rustix::net::bind(&fd, &SocketAddrUnix::new(path)?)?;
+        at_address(path, |address| Ok(rustix::net::bind(&fd, address)?))?;
         rustix::net::listen(&fd, 64)?;
         Ok(Listener { fd })
     }
@@ -198,6 +198,21 @@ impl AsFd for Listener {
     }
 }
 
+/// The address of a path. `sun_path` has 108 bytes (unix(7)), and a container's folder in a user's runtime folder can be
+/// longer; then the way goes through a descriptor of the folder.
+fn at_address<T>(path: &Path, act: impl FnOnce(&SocketAddrUnix) -> io::Result<T>) -> io::Result<T> {
+    let error = match SocketAddrUnix::new(path) {
+        Ok(address) => return act(&address),
+        Err(e) => e,
+    };
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(error.into());
+    };
+    let folder = std::fs::File::open(folder)?;
+    let short = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name);
+    act(&SocketAddrUnix::new(short)?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,6 +235,18 @@ mod tests {
         let (a, b) = Channel::pair().unwrap();
         drop(a);
         assert_eq!(b.recv().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_listener_is_found_at_a_long_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("0123456789abcdef".repeat(8));
+        std::fs::create_dir(&deep).unwrap();
+        let path = deep.join("x.sock");
+        let listener = Listener::bind(&path).unwrap();
+        let client = Channel::connect(&path).unwrap();
+        client.send(b"hello", &[]).unwrap();
+        assert_eq!(listener.accept().unwrap().recv().unwrap().data, b"hello");
     }
 
     #[test]

@@ -77,7 +77,8 @@ impl Writer {
         result
     }
 
-    /// Writes the ends of lines that never came.
+    /// Writes the ends of lines that never came, and waits for a compression that still runs: the files may be another
+    /// writer's afterwards.
     pub fn finish(&mut self, now: i128) -> Result<(), LogError> {
         let Some(target) = &mut self.target else { return Ok(()) };
         for (stream, carry) in
@@ -90,6 +91,7 @@ impl Writer {
                 carry.clear();
             }
         }
+        target.wait_for_compression();
         Ok(())
     }
 
@@ -251,9 +253,7 @@ impl Target {
     /// `path` becomes `path.1` and so on. The next file is made first, so that there is no current file only for the
     /// time between two renames; and with one file only, the old one is replaced and not emptied, for its readers.
     fn rotate(&mut self) -> io::Result<()> {
-        if let Some(child) = self.compressing.take() {
-            let _ = fork::wait(child);
-        }
+        self.wait_for_compression();
         let fresh = with_suffix(&self.path, ".new");
         let _ = std::fs::remove_file(&fresh);
         let file = append_to(&fresh)?;
@@ -275,6 +275,12 @@ impl Target {
             self.compress(&with_suffix(&self.path, ".1"));
         }
         Ok(())
+    }
+
+    fn wait_for_compression(&mut self) {
+        if let Some(child) = self.compressing.take() {
+            let _ = fork::wait(child);
+        }
     }
 
     /// Compresses a rotated file. A failure is no loss: readers take the file as it is.

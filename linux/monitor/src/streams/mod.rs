@@ -200,8 +200,8 @@ impl Streams {
     }
 
     /// The process has ended: reads all that is left (not more than a pipe can hold, lest somebody who still has
-    /// the other end keeps us) and closes the clients.
-    pub(crate) fn finish(&mut self, poller: &Poller, buffer: &mut [u8], log: &mut Option<Writer>) {
+    /// the other end keeps us).
+    pub(crate) fn drain(&mut self, poller: &Poller, buffer: &mut [u8], log: &mut Option<Writer>) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             for _ in 0..4 * TURN {
                 if !self.read_output(stream, buffer, log) {
@@ -211,8 +211,13 @@ impl Streams {
         }
         self.outputs.iter_mut().flatten().for_each(|o| o.ended = true);
         self.terminal = None;
-        self.finished = true;
         self.stdin.close();
+        self.update(poller);
+    }
+
+    /// No more output will come: clients get what is queued for them, then their connections are closed.
+    pub(crate) fn finish(&mut self, poller: &Poller) {
+        self.finished = true;
         self.clients.values_mut().for_each(Client::finish);
         self.update(poller);
     }
