@@ -63,6 +63,11 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// Which owners files may have.
+    pub(crate) fn id_map(&self) -> IdMap {
+        id_map(&self.settings, &self.facts)
+    }
+
     /// An external runtime by name.
     pub(crate) fn runtime(&self, name: &str) -> Option<RuntimeDef> {
         lock(&self.live).runtimes.get(name).cloned()
@@ -192,13 +197,7 @@ impl Prepared {
             insecure_registries: settings.insecure_registries.clone(),
             mirrors: settings.mirrors.clone(),
             max_concurrent_downloads: settings.max_concurrent_downloads,
-            ids: IdMap {
-                uids: settings.mapped_ids.0,
-                gids: settings.mapped_ids.1,
-                single: settings.single_id,
-                user: settings.user.clone(),
-                host_uid: facts.host_uid,
-            },
+            ids: id_map(&settings, &facts),
             snapshotter: snapshotter.clone(),
             user_agent: format!("bryo/{} (linux)", settings.version),
         })
@@ -258,6 +257,17 @@ impl Prepared {
             facts,
             settings,
         }
+    }
+}
+
+/// Which owners files may have.
+fn id_map(settings: &Settings, facts: &Facts) -> IdMap {
+    IdMap {
+        uids: settings.mapped_ids.0,
+        gids: settings.mapped_ids.1,
+        single: settings.single_id,
+        user: settings.user.clone(),
+        host_uid: facts.host_uid,
     }
 }
 

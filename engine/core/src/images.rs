@@ -395,7 +395,7 @@ impl Read for Chunks {
 
 /// What blocking work writes, as a stream of bytes; its error is the stream's last item.
 pub(crate) fn writing(
-    work: impl FnOnce(&mut dyn Write) -> Result<()> + Send + 'static,
+    work: impl FnOnce(&mut (dyn Write + Send)) -> Result<()> + Send + 'static,
 ) -> ByteStream {
     let (sender, receiver) = mpsc::channel::<Result<Bytes>>(CHUNKS);
     tokio::task::spawn_blocking(move || {

@@ -56,7 +56,8 @@ impl Engine {
                 Ok(image_id)
             })
             .await;
-        if paused && let Err(e) = self.unpause(&id).await
+        if paused
+            && let Err(e) = self.unpause(&id).await
             && e.kind() != ErrorKind::NotFound
         {
             tracing::warn!("unpause {id} after a commit: {e}");

@@ -122,8 +122,12 @@ fn inside(data: &Path, subpath: &str) -> Result<PathBuf> {
         return Ok(data.to_owned());
     }
     let found = Root::open(data).and_then(|root| root.resolve(subpath));
-    let found = found.and_then(|fd| std::fs::read_link(bryo_sys::rooted::fd_path(std::os::fd::AsFd::as_fd(&fd))));
-    found.map_err(|e| Error::internal(format!("open {subpath} of the volume {}: {e}", data.display())))
+    let found = found.and_then(|fd| {
+        std::fs::read_link(bryo_sys::rooted::fd_path(std::os::fd::AsFd::as_fd(&fd)))
+    });
+    found.map_err(|e| {
+        Error::internal(format!("open {subpath} of the volume {}: {e}", data.display()))
+    })
 }
 
 /// Unmounts volumes with driver options again, if no running container uses them.

@@ -59,8 +59,8 @@ impl Engine {
         event(&inner, "archive-path", &snapshot, BTreeMap::new());
         // One view for both: what was looked at is what is archived. An error before the stat is the call's.
         let tar = writing(move |out| {
-            let seen = show(&inner, &snapshot, Shown::Looking, |root| {
-                match tree::stat(root, &path) {
+            let seen =
+                show(&inner, &snapshot, Shown::Looking, |root| match tree::stat(root, &path) {
                     Ok(stat) => {
                         let _ = say.send(Ok(view(stat)));
                         tree::write_tar(root, &path, out).map_err(Error::from)
@@ -69,8 +69,7 @@ impl Engine {
                         let _ = say.send(Err(explain(e, &r, &path)));
                         Ok(())
                     }
-                }
-            });
+                });
             seen?
         });
         match said.await {
@@ -99,7 +98,7 @@ impl Engine {
             let extract = ExtractOptions {
                 no_overwrite_dir_non_dir: options.no_overwrite_dir_non_dir,
                 owner,
-                ids: inner.images.ids().clone(),
+                ids: inner.id_map(),
             };
             let done = show(inner, &snapshot, Shown::Changing, |root| {
                 tree::stat(root, &folder(&path))?;
