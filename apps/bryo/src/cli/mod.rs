@@ -1,13 +1,148 @@
-//! The command line.
+//! The command line: docker's commands, flags, output and exit codes, on the API's other end.
+//!
+//! [`main`] takes the global flags, finds the verb in [`verbs::table`], takes its flags apart ([`flags`]) and runs it on a
+//! [`client`]. Nothing here decides about containers; what is printed comes from the daemon. Called under the name `docker`
+//! it says `docker` wherever it names itself.
+
+mod client;
+mod context;
+mod error;
+mod flags;
+mod format;
+mod help;
+mod pull;
+mod retar;
+mod run;
+mod session;
+mod stdio;
+mod template;
+mod terminal;
+mod verbs;
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
+
+use client::{Client, Host};
+use context::Context;
+use error::{CliError, Result};
+use flags::{Flag, Order, Parsed, list, switch, value};
+use verbs::Verb;
+
+/// Flags before the verb.
+const GLOBAL: &[Flag] = &[
+    value("config", None, "string", "Location of client config files (accepted, not used)"),
+    value("context", Some('c'), "string", "Name of the context to use: only \"default\""),
+    switch("debug", Some('D'), "Enable debug mode"),
+    list("host", Some('H'), "Daemon socket to connect to"),
+    value("log-level", Some('l'), "string", "Set the logging level (accepted, not used)"),
+    switch("version", Some('v'), "Print version information and quit"),
+];
 
 /// Runs the command that the arguments (with the program's name in front) ask for.
 pub fn main(args: &[OsString]) -> ExitCode {
-    let asked = args.get(1).map(|a| a.to_string_lossy()).unwrap_or_default();
+    let words: Vec<String> = args.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    let program = words.first().map_or("bryo", String::as_str);
+    let program = Path::new(program).file_name().map_or("bryo".into(), |n| n.to_string_lossy());
+    let program = if program == "docker" { "docker" } else { "bryo" };
+    match command(program, words.get(1..).unwrap_or_default()) {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => ExitCode::from(e.code()),
+    }
+}
+
+/// Finds and runs the verb; says what is to be said.
+fn command(program: &str, words: &[String]) -> Result<u8> {
+    let global = match flags::parse(&[GLOBAL], Order::FlagsFirst, words) {
+        Ok(global) => global,
+        Err(e) if e.is_help() => {
+            print!("{}", help::all(program, GLOBAL));
+            return Ok(0);
+        }
+        Err(e) => {
+            eprintln!(
+                "{e}\n\nUsage:  {program} [OPTIONS] COMMAND [ARG...]\n\nRun '{program} --help' for more information"
+            );
+            return Err(e);
+        }
+    };
+    if global.is("version") {
+        println!("{}", verbs::version::short(program));
+        return Ok(0);
+    }
+    let Some((name, verb, rest)) = verbs::find(&global.args) else {
+        return no_verb(program, &global.args);
+    };
+    let parsed = match flags::parse(verb.flags, verb.order, rest)
+        .and_then(|p| verb.check(program, name, p))
+    {
+        Ok(parsed) => parsed,
+        Err(e) if e.is_help() => {
+            print!("{}", help::verb(program, name, &verb));
+            return Ok(0);
+        }
+        Err(e) => {
+            eprintln!("{}", help::complaint(program, name, &verb, &e));
+            return Err(e);
+        }
+    };
+    run_verb(program, name, &verb, parsed, &global)
+}
+
+fn no_verb(program: &str, args: &[String]) -> Result<u8> {
+    let Some(word) = args.first() else {
+        print!("{}", help::all(program, GLOBAL));
+        return Ok(0);
+    };
+    if word == "help" {
+        print!("{}", help::all(program, GLOBAL));
+        return Ok(0);
+    }
+    if let Some(text) = help::group(program, word) {
+        print!("{text}");
+        return Ok(if args.len() > 1 { 1 } else { 0 });
+    }
     eprintln!(
-        "bryo: '{asked}' is not a bryo command of this version: use the docker command with DOCKER_HOST, or `bryo daemon --help`"
+        "{program}: unknown command: {program} {word}\n\nRun '{program} --help' for more information"
     );
-    ExitCode::from(125)
+    Err(CliError::exit(1))
+}
+
+fn run_verb(program: &str, name: &str, verb: &Verb, parsed: Parsed, global: &Parsed) -> Result<u8> {
+    let context = context(global).inspect_err(|e| eprintln!("{e}"))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on((verb.run)(context, parsed));
+    // A thread may be waiting in a read of the terminal; it must not keep the process.
+    runtime.shutdown_background();
+    match result {
+        Err(e) if e.to_string().is_empty() => Err(e),
+        Err(e) if e.is_usage() => {
+            eprintln!("{}", help::complaint(program, name, verb, &e));
+            Err(e)
+        }
+        Err(e) if verb.names.first() == Some(&"run") && e.code() >= 125 => {
+            eprintln!("{program}: {e}\n\nRun '{program} {name} --help' for more information");
+            Err(e)
+        }
+        Err(e) => {
+            eprintln!("{e}");
+            Err(e)
+        }
+        Ok(code) => Ok(code),
+    }
+}
+
+fn context(global: &Parsed) -> Result<Context> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+    if let Some(other) = global.get("context").filter(|name| *name != "default") {
+        return Err(CliError::new(format!(
+            "context \"{other}\": contexts are not supported by this version; use --host or DOCKER_HOST"
+        )));
+    }
+    let host = match global.get("host").map(str::to_owned).or_else(|| variable("DOCKER_HOST")) {
+        Some(text) => Host::parse(&text)?,
+        None => Host::default_of(variable("XDG_RUNTIME_DIR").as_deref().map(Path::new)),
+    };
+    let version = variable("DOCKER_API_VERSION").unwrap_or_default();
+    Ok(Context { client: Client::new(host, &version) })
 }

@@ -203,7 +203,8 @@ mod tests {
         assert_eq!(params(&get, "/containers/web/json"), one("web"));
         assert_eq!(params(&get, "/images/json"), Some(vec![]));
         assert_eq!(params(&get, "/images/127.0.0.1:5001/a/b:1/get"), one("127.0.0.1:5001/a/b:1"));
-        assert_eq!(params(&get, "/images/a/get/get"), one("a/get"));
+        assert_eq!(params(&get, "/images/busybox/json"), one("busybox"));
+        assert_eq!(params(&get, "/images/a/history/history"), one("a/history"));
         assert_eq!(params(&get, "/networks/"), Some(vec![]));
         assert_eq!(params(&Method::DELETE, "/images/a/b"), one("a/b"));
         assert_eq!(params(&Method::HEAD, "/containers/w/archive"), one("w"));

@@ -85,6 +85,8 @@ fn image_routes() -> Vec<Route> {
         route!(POST "/images/create" => transfer::create),
         route!(POST "/images/load" => transfer::load),
         route!(POST "/images/prune" => images::prune).since(25),
+        route!(GET "/images/{name*}/json" => images::inspect),
+        route!(GET "/images/{name*}/history" => images::history),
         route!(GET "/images/{name*}/get" => transfer::save),
         route!(GET "/images/{name*}/attestations" => absent::attestations).since(55),
         route!(POST "/images/{name*}/push" => absent::push),

@@ -5,6 +5,7 @@ pub mod endpoint;
 pub mod exec;
 pub mod host;
 pub mod image;
+pub mod image_inspect;
 pub mod info;
 pub mod inspect;
 pub mod mount;

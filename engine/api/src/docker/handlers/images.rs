@@ -1,10 +1,11 @@
-//! Images: list, tag, remove, prune.
+//! Images: list, inspect, history, tag, remove, prune.
 
+use bryo_images::{Image, SnapshotterKind};
 use bryo_spec::docker;
 use http::StatusCode;
 
 use super::super::call::Call;
-use super::super::convert::image;
+use super::super::convert::{image, image_inspect};
 use super::super::error::{ApiError, Result};
 use super::super::reply::{self, Reply};
 
@@ -47,4 +48,35 @@ pub async fn prune(call: Call) -> Result<Reply> {
         images_deleted: (!removed.is_empty()).then(|| image::removed(removed)),
         space_reclaimed,
     })
+}
+
+/// `GET /images/{name}/json`.
+pub async fn inspect(call: Call) -> Result<Reply> {
+    let image = resolve(&call).await?;
+    let driver = match call.engine.images().snapshotter() {
+        SnapshotterKind::Overlay => "overlayfs",
+        SnapshotterKind::FuseOverlay(_) => "fuse-overlayfs",
+        SnapshotterKind::Copy => "copy",
+    };
+    reply::ok(&image_inspect::wire(&image, driver, call.version))
+}
+
+/// `GET /images/{name}/history`.
+pub async fn history(call: Call) -> Result<Reply> {
+    reply::ok(&image_inspect::history(&resolve(&call).await?))
+}
+
+/// Looks an image up, on a thread that may wait for the disk.
+async fn resolve(call: &Call) -> Result<Image> {
+    let store = call.engine.images().clone();
+    let name = call.name().to_owned();
+    let platform = call.query.text("platform").map(str::to_owned);
+    let found =
+        tokio::task::spawn_blocking(move || store.resolve(&name, platform.as_deref())).await;
+    match found {
+        Ok(image) => image.map_err(|e| bryo_core::Error::from(e).into()),
+        Err(e) => {
+            Err(ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the look-up ended: {e}")))
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! `_ping`, `version`, `info`, `system/df`.
 
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, PRAGMA};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderMap, HeaderValue, PRAGMA};
 
 use super::super::call::Call;
 use super::super::convert::{info, usage};
@@ -18,6 +18,7 @@ pub async fn ping(_: Call) -> Result<Reply> {
 /// `HEAD /_ping`.
 pub async fn ping_head(_: Call) -> Result<Reply> {
     let mut reply = reply::text(StatusCode::OK, "");
+    reply.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
     ping_headers(reply.headers_mut());
     Ok(reply)
 }

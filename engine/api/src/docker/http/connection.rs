@@ -52,7 +52,10 @@ pub async fn serve<A: Answers>(
             }
         })
     };
-    let mut connection = http1::Builder::new().half_close(true).serve_connection(socket, service);
+    let mut connection = http1::Builder::new()
+        .half_close(true)
+        .title_case_headers(true)
+        .serve_connection(socket, service);
     let mut stopping = false;
     let takeover = {
         let mut gone = pin!(gone_while_busy(&busy, &watch));

@@ -142,7 +142,7 @@ async fn headers_of_a_stream_go_out_before_its_first_line() {
     let mut s = server();
     s.client.write_all(b"GET /never HTTP/1.1\r\nHost: d\r\n\r\n").await.unwrap();
     let head = read_until(&mut s.client, "\r\n\r\n").await;
-    assert!(head.contains("transfer-encoding: chunked"), "{head}");
+    assert!(head.contains("Transfer-Encoding: chunked"), "{head}");
 }
 
 #[tokio::test]

@@ -1,0 +1,201 @@
+//! Pulling, and showing how far it is.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+
+use bryo_spec::docker::ProgressLine;
+use bryo_spec::docker::units::human_size;
+
+use super::client::{self, JsonLines, chunks, query, request};
+use super::context::Context;
+use super::error::{CliError, Result};
+use super::flags::{Flag, Parsed, switch, value};
+
+/// Flags of `pull`.
+pub const FLAGS: &[Flag] = &[
+    switch("all-tags", Some('a'), "Download all tagged images in the repository"),
+    switch("disable-content-trust", None, ""),
+    value("platform", None, "string", "Set platform if server is multi-platform capable"),
+    switch("quiet", Some('q'), "Suppress verbose output"),
+];
+
+/// `pull`.
+pub async fn pull(context: Context, p: Parsed) -> Result<u8> {
+    if p.is("all-tags") {
+        return Err(CliError::new(
+            "pulling all tags of a repository is not supported by this version",
+        ));
+    }
+    let image = p.args.first().cloned().unwrap_or_default();
+    let (name, tag) = split(&image);
+    if tag.is_none() && !p.is("quiet") {
+        println!("Using default tag: latest");
+    }
+    let out: Box<dyn Write> =
+        if p.is("quiet") { Box::new(std::io::sink()) } else { Box::new(std::io::stdout()) };
+    let terminal = std::io::stdout().is_terminal() && !p.is("quiet");
+    fetch(&context, name, tag.unwrap_or("latest"), &p.text("platform"), Screen::new(out, terminal))
+        .await?;
+    println!("{}", full_name(&image));
+    Ok(0)
+}
+
+/// Pulls for `run`: progress is no output of the command.
+pub async fn to_stderr(context: &Context, image: &str, platform: &str, quiet: bool) -> Result<()> {
+    let (name, tag) = split(image);
+    let out: Box<dyn Write> =
+        if quiet { Box::new(std::io::sink()) } else { Box::new(std::io::stderr()) };
+    let terminal = std::io::stderr().is_terminal() && !quiet;
+    fetch(context, name, tag.unwrap_or("latest"), platform, Screen::new(out, terminal))
+        .await
+        .map_err(|e| e.with_code(125))
+}
+
+async fn fetch(
+    context: &Context,
+    name: &str,
+    tag: &str,
+    platform: &str,
+    screen: Screen,
+) -> Result<()> {
+    let mut pairs = vec![("fromImage", name.to_owned()), ("tag", tag.to_owned())];
+    if !platform.is_empty() {
+        pairs.push(("platform", platform.to_owned()));
+    }
+    let path = format!("/images/create{}", query(&pairs));
+    let response =
+        context.client.call(request(http::Method::POST, &path, client::empty())?).await?;
+    show(response, screen).await
+}
+
+/// Shows a stream of progress; an error in it is the command's.
+pub async fn show(
+    response: http::Response<hyper::body::Incoming>,
+    mut screen: Screen,
+) -> Result<()> {
+    let mut lines = JsonLines::new(chunks(response));
+    while let Some(line) = lines.next::<ProgressLine>().await? {
+        if let Some(error) = line.error {
+            return Err(CliError::new(error));
+        }
+        screen.show(&line)?;
+    }
+    Ok(())
+}
+
+/// Where progress is shown: on a terminal each layer has a line that changes; otherwise only what happened, a line each.
+pub struct Screen {
+    out: Box<dyn Write>,
+    terminal: bool,
+    /// Which line a layer has, counted from the first.
+    rows: BTreeMap<String, usize>,
+}
+
+impl Screen {
+    /// A screen.
+    pub fn new(out: Box<dyn Write>, terminal: bool) -> Screen {
+        Screen { out, terminal, rows: BTreeMap::new() }
+    }
+
+    fn show(&mut self, line: &ProgressLine) -> Result<()> {
+        if let Some(text) = &line.stream {
+            write!(self.out, "{text}")?;
+            return Ok(self.out.flush()?);
+        }
+        let status = line.status.as_deref().unwrap_or_default();
+        let detail = line.progress_detail.clone().unwrap_or_default();
+        let is_layer = line.progress_detail.is_some();
+        match (&line.id, self.terminal && is_layer) {
+            (Some(id), true) => {
+                let text = format!("{id}: {status}{}", bar(&detail));
+                self.redraw(id, &text)?;
+            }
+            // Without a terminal the bytes of a download are not told.
+            (Some(_), false) if detail.current.is_some() => {}
+            (Some(id), false) => writeln!(self.out, "{id}: {status}")?,
+            (None, _) => writeln!(self.out, "{status}")?,
+        }
+        Ok(self.out.flush()?)
+    }
+
+    fn redraw(&mut self, id: &str, text: &str) -> Result<()> {
+        let count = self.rows.len();
+        match self.rows.get(id) {
+            None => {
+                self.rows.insert(id.to_owned(), count);
+                writeln!(self.out, "{text}\x1b[K")?;
+            }
+            Some(row) => {
+                let up = count - row;
+                write!(self.out, "\x1b[{up}A\r{text}\x1b[K\x1b[{up}B\r")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `[====>      ]  1.2MB/3.4MB`.
+fn bar(detail: &bryo_spec::docker::ProgressDetail) -> String {
+    const WIDTH: u64 = 50;
+    match (detail.current, detail.total) {
+        (Some(current), Some(total)) if total > 0 => {
+            let full = usize::try_from(current.min(total) * WIDTH / total).unwrap_or(0);
+            let rest = usize::try_from(WIDTH).unwrap_or(0).saturating_sub(full);
+            let head = if rest > 0 { ">" } else { "" };
+            let rest = " ".repeat(rest.saturating_sub(1));
+            let (done, all) = (human_size(current, 4), human_size(total, 4));
+            format!(" [{}{head}{rest}]  {done:>8}/{all}", "=".repeat(full))
+        }
+        (Some(current), _) if current > 0 => format!(" {}", human_size(current, 4)),
+        _ => String::new(),
+    }
+}
+
+/// A reference in name and tag (or digest).
+pub fn split(image: &str) -> (&str, Option<&str>) {
+    if let Some((name, digest)) = image.split_once('@') {
+        return (name, Some(digest));
+    }
+    match image.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+        _ => (image, None),
+    }
+}
+
+/// A reference with its tag written out.
+pub fn with_tag(image: &str) -> String {
+    match split(image) {
+        (_, Some(_)) => image.to_owned(),
+        (name, None) => format!("{name}:latest"),
+    }
+}
+
+/// A reference with registry and tag written out, as `pull` ends with.
+fn full_name(image: &str) -> String {
+    let name = with_tag(image);
+    let first = name.split('/').next().unwrap_or_default();
+    let has_registry =
+        name.contains('/') && (first.contains('.') || first.contains(':') || first == "localhost");
+    match (has_registry, name.contains('/')) {
+        (true, _) => name,
+        (false, true) => format!("docker.io/{name}"),
+        (false, false) => format!("docker.io/library/{name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_split_and_completed() {
+        assert_eq!(split("a:1"), ("a", Some("1")));
+        assert_eq!(split("h:5000/a"), ("h:5000/a", None));
+        assert_eq!(split("h:5000/a:2"), ("h:5000/a", Some("2")));
+        assert_eq!(split("a@sha256:x"), ("a", Some("sha256:x")));
+        assert_eq!(with_tag("a"), "a:latest");
+        assert_eq!(full_name("alpine"), "docker.io/library/alpine:latest");
+        assert_eq!(full_name("u/a:1"), "docker.io/u/a:1");
+        assert_eq!(full_name("127.0.0.1:5001/a:1"), "127.0.0.1:5001/a:1");
+    }
+}

@@ -1,0 +1,107 @@
+//! `attach`, and `start`, which may attach.
+
+use bryo_spec::docker::ContainerInspect;
+
+use super::super::client::{query, segment};
+use super::super::context::Context;
+use super::super::error::{CliError, Result};
+use super::super::flags::{Flag, Parsed, switch, value};
+use super::super::run::{Attach, Attached, Wait, attached};
+use super::super::session::{self, Subject};
+use super::super::terminal;
+use super::for_each;
+
+/// Flags of `attach`.
+pub const FLAGS: &[Flag] = &[
+    value("detach-keys", None, "string", "Override the key sequence for detaching a container"),
+    switch("no-stdin", None, "Do not attach STDIN"),
+    switch("sig-proxy", None, "Proxy all received signals to the process (default true)"),
+];
+
+/// Flags of `start`.
+pub const START_FLAGS: &[Flag] = &[
+    switch("attach", Some('a'), "Attach STDOUT/STDERR and forward signals"),
+    value("detach-keys", None, "string", "Override the key sequence for detaching a container"),
+    switch("interactive", Some('i'), "Attach container's STDIN"),
+];
+
+/// Connects to a container that runs.
+pub async fn attach(context: Context, p: Parsed) -> Result<u8> {
+    let name = p.args.first().cloned().unwrap_or_default();
+    let client = &context.client;
+    let container = inspect(&context, &name).await?;
+    if !container.state.running {
+        return Err(CliError::new("cannot attach to a stopped container, start it first"));
+    }
+    if container.state.paused {
+        return Err(CliError::new("cannot attach to a paused container, unpause it first"));
+    }
+    let tty = container.config.tty;
+    let input = container.config.open_stdin && !p.is("no-stdin");
+    if tty && input && !terminal::stdin_is_terminal() {
+        return Err(CliError::new("the input device is not a TTY"));
+    }
+    let mut pairs = vec![("stream", "1"), ("stdout", "1"), ("stderr", "1")];
+    if input {
+        pairs.push(("stdin", "1"));
+    }
+    let mut pairs: Vec<(&str, String)> =
+        pairs.into_iter().map(|(k, v)| (k, v.to_owned())).collect();
+    if let Some(keys) = p.get("detach-keys") {
+        pairs.push(("detachKeys", keys.to_owned()));
+    }
+    let path = format!("/containers/{}/attach{}", segment(&container.id), query(&pairs));
+    let wait = Wait::register(&context, &container.id, "not-running").await?;
+    let mut session = client.upgrade::<()>(&path, None).await?;
+    if tty {
+        session.set_raw();
+    }
+    let raw = (tty && input).then(terminal::Raw::enter).flatten();
+    let mut side = tokio::task::JoinSet::new();
+    if tty && terminal::stdout_is_terminal() {
+        side.spawn(session::follow_size(client.clone(), Subject::Container(container.id.clone())));
+    }
+    if p.is_or("sig-proxy", true) && !tty {
+        side.spawn(session::forward_signals(client.clone(), container.id.clone()));
+    }
+    session::run(session, input).await?;
+    drop(raw);
+    match inspect(&context, &container.id).await {
+        Ok(now) if now.state.running => Ok(0),
+        _ => wait.code().await,
+    }
+}
+
+/// Starts containers; with `-a` or `-i` one, and stays with it.
+pub async fn start(context: Context, p: Parsed) -> Result<u8> {
+    if !(p.is("attach") || p.is("interactive")) {
+        return for_each(&p.args, |name| {
+            let client = context.client.clone();
+            async move {
+                client.post(&format!("/containers/{}/start", segment(&name))).await.map(drop)
+            }
+        })
+        .await;
+    }
+    let [name] = p.args.as_slice() else {
+        return Err(CliError::new("you cannot start and attach multiple containers at once"));
+    };
+    let container = inspect(&context, name).await?;
+    let how = Attached {
+        attach: Attach {
+            stdin: p.is("interactive") && container.config.open_stdin,
+            stdout: true,
+            stderr: true,
+        },
+        tty: container.config.tty,
+        condition: if container.host_config.auto_remove { "removed" } else { "next-exit" },
+        detach_keys: p.text("detach-keys"),
+        signals: !container.config.tty,
+    };
+    attached(&context, &container.id, &how).await
+}
+
+/// A container.
+pub async fn inspect(context: &Context, name: &str) -> Result<ContainerInspect> {
+    context.client.get(&format!("/containers/{}/json", segment(name))).await
+}

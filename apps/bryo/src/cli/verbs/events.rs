@@ -1,0 +1,66 @@
+//! `events`.
+
+use bryo_spec::docker::EventMessage;
+use jiff::Timestamp;
+
+use super::super::client::{self, JsonLines, chunks, query, request};
+use super::super::context::Context;
+use super::super::error::{CliError, Result};
+use super::super::flags::{Flag, Parsed, list, value};
+use super::super::template::Template;
+use super::logs::timestamp;
+
+/// Its flags.
+pub const FLAGS: &[Flag] = &[
+    list("filter", Some('f'), "Filter output based on conditions provided"),
+    value("format", None, "string", "Format output using a custom template: 'json' or 'TEMPLATE'"),
+    value("since", None, "string", "Show all events created since timestamp"),
+    value("until", None, "string", "Stream events until this timestamp"),
+];
+
+/// Prints events as they come.
+pub async fn events(context: Context, p: Parsed) -> Result<u8> {
+    let template = match p.get("format") {
+        None | Some("") => None,
+        Some("json") => Some("{{json .}}"),
+        Some(text) => Some(text),
+    }
+    .map(|text| Template::parse(text).map_err(CliError::new))
+    .transpose()?;
+    let mut pairs = Vec::new();
+    for flag in ["since", "until"] {
+        if let Some(text) = p.get(flag) {
+            pairs.push((flag, timestamp(flag, text)?));
+        }
+    }
+    if let Some(filters) = client::filters(&p.all("filter"))? {
+        pairs.push(("filters", filters));
+    }
+    let path = format!("/events{}", query(&pairs));
+    let response = context.client.call(request(http::Method::GET, &path, client::empty())?).await?;
+    let mut lines = JsonLines::new(chunks(response));
+    while let Some(event) = lines.next::<EventMessage>().await? {
+        match &template {
+            None => println!("{}", line(&event)),
+            Some(template) => {
+                let value = serde_json::to_value(&event).unwrap_or_default();
+                println!("{}", template.render(&value).map_err(CliError::new)?);
+            }
+        }
+    }
+    Ok(0)
+}
+
+/// `TIME TYPE ACTION ID (key=value, …)`.
+fn line(event: &EventMessage) -> String {
+    let time = Timestamp::from_nanosecond(i128::from(event.time_nano))
+        .map(|t| t.strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string())
+        .unwrap_or_default();
+    let attributes: Vec<String> =
+        event.actor.attributes.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let attributes = match attributes.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", attributes.join(", ")),
+    };
+    format!("{time} {} {} {}{attributes}", event.kind, event.action, event.actor.id)
+}

@@ -1,0 +1,71 @@
+//! `history`.
+
+use bryo_spec::docker::HistoryItem;
+use bryo_spec::docker::units::{human_duration, human_size};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::super::client::segment;
+use super::super::context::Context;
+use super::super::error::Result;
+use super::super::flags::{Flag, Parsed, switch, value};
+use super::super::format::{Columns, ellipsis, print_list, short_id};
+use super::ps::created_at;
+
+/// Its flags.
+pub const FLAGS: &[Flag] = &[
+    value(
+        "format",
+        None,
+        "string",
+        "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'",
+    ),
+    switch("human", Some('H'), "Print sizes and dates in human readable format (default true)"),
+    switch("no-trunc", None, "Don't truncate output"),
+    switch("quiet", Some('q'), "Only show image IDs"),
+];
+
+const COLUMNS: Columns = Columns {
+    default: "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
+    titles: &[
+        ("ID", "IMAGE"),
+        ("CreatedSince", "CREATED"),
+        ("CreatedAt", "CREATED AT"),
+        ("CreatedBy", "CREATED BY"),
+        ("Size", "SIZE"),
+        ("Comment", "COMMENT"),
+    ],
+};
+
+/// How an image came about, newest first.
+pub async fn history(context: Context, p: Parsed) -> Result<u8> {
+    let name = p.args.first().map_or("", String::as_str);
+    let path = format!("/images/{}/history", segment(name));
+    let items: Vec<HistoryItem> = context.client.get(&path).await?;
+    let full = p.is("no-trunc");
+    let id =
+        |item: &HistoryItem| if full { item.id.clone() } else { short_id(&item.id).to_owned() };
+    if p.is("quiet") {
+        items.iter().for_each(|item| println!("{}", id(item)));
+        return Ok(0);
+    }
+    let human = p.is_or("human", true);
+    let now = Timestamp::now().as_second();
+    let rows: Vec<Value> = items
+        .iter()
+        .map(|item| {
+            let by = item.created_by.replace('\t', " ");
+            let since = format!("{} ago", human_duration(now - item.created));
+            json!({
+                "ID": id(item),
+                "CreatedSince": if human { since } else { created_at(item.created) },
+                "CreatedAt": created_at(item.created),
+                "CreatedBy": if full { by } else { ellipsis(&by, 45) },
+                "Size": if human { human_size(item.size, 3) } else { item.size.to_string() },
+                "Comment": item.comment,
+            })
+        })
+        .collect();
+    print_list(&rows, p.get("format"), &COLUMNS)?;
+    Ok(0)
+}

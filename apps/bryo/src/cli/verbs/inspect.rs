@@ -1,0 +1,136 @@
+//! `inspect`, of anything or of one kind.
+
+use std::io::Write;
+
+use serde_json::Value;
+
+use super::super::client::segment;
+use super::super::context::Context;
+use super::super::error::{CliError, Result};
+use super::super::flags::{Flag, Parsed, switch, value};
+use super::super::format::indent;
+use super::super::template::Template;
+
+/// Its flags.
+pub const FLAGS: &[Flag] = &[
+    value(
+        "format",
+        Some('f'),
+        "string",
+        "Format output using a custom template: 'json' or 'TEMPLATE'",
+    ),
+    switch("size", Some('s'), "Display total file sizes if the type is container"),
+    value("type", None, "string", "Only inspect objects of the given type"),
+    switch("verbose", Some('v'), ""),
+];
+
+/// Kinds of thing, in the order in which a name is tried.
+const KINDS: [(&str, &str, &str); 4] = [
+    ("container", "/containers/", "/json"),
+    ("image", "/images/", "/json"),
+    ("network", "/networks/", ""),
+    ("volume", "/volumes/", ""),
+];
+
+/// `inspect`: whatever has the name.
+pub async fn any(context: Context, p: Parsed) -> Result<u8> {
+    match p.get("type") {
+        None => inspect(context, p, None).await,
+        Some(kind) if KINDS.iter().any(|(k, ..)| *k == kind) => {
+            let kind = kind.to_owned();
+            inspect(context, p, Some(&kind)).await
+        }
+        Some(kind) => Err(CliError::new(format!(
+            "unknown type: \"{kind}\" (must be one of \"container\", \"image\", \"network\", \"volume\")"
+        ))),
+    }
+}
+
+/// `container inspect`.
+pub async fn container(context: Context, p: Parsed) -> Result<u8> {
+    inspect(context, p, Some("container")).await
+}
+
+/// `image inspect`.
+pub async fn image(context: Context, p: Parsed) -> Result<u8> {
+    inspect(context, p, Some("image")).await
+}
+
+/// `network inspect`.
+pub async fn network(context: Context, p: Parsed) -> Result<u8> {
+    inspect(context, p, Some("network")).await
+}
+
+/// `volume inspect`.
+pub async fn volume(context: Context, p: Parsed) -> Result<u8> {
+    inspect(context, p, Some("volume")).await
+}
+
+async fn inspect(context: Context, p: Parsed, kind: Option<&str>) -> Result<u8> {
+    let template = match p.get("format") {
+        None | Some("") => None,
+        Some("json") => Some("{{json .}}"),
+        Some(text) => Some(text),
+    }
+    .map(|text| Template::parse(text).map_err(CliError::new))
+    .transpose()?;
+    let mut found = Vec::new();
+    let mut errors = Vec::new();
+    for name in &p.args {
+        match find(&context, name, kind, p.is("size")).await {
+            Ok(raw) => found.push(raw),
+            Err(e) => errors.push(e),
+        }
+    }
+    let mut out = std::io::stdout().lock();
+    match &template {
+        None => write!(out, "{}", pretty(&found))?,
+        Some(template) => {
+            for raw in &found {
+                let value: Value =
+                    serde_json::from_str(raw).map_err(|e| CliError::new(e.to_string()))?;
+                match template.render(&value) {
+                    Ok(text) => writeln!(out, "{text}")?,
+                    Err(e) => {
+                        writeln!(out)?;
+                        return Err(CliError::new(e));
+                    }
+                }
+            }
+            if found.is_empty() {
+                writeln!(out)?;
+            }
+        }
+    }
+    drop(out);
+    errors.iter().for_each(|e| eprintln!("{e}"));
+    Ok(u8::from(!errors.is_empty()))
+}
+
+/// The daemon's JSON of all that was found, as one indented list.
+fn pretty(found: &[String]) -> String {
+    if found.is_empty() {
+        return "[]\n".to_owned();
+    }
+    let items: Vec<String> =
+        found.iter().map(|raw| format!("    {}", indent(raw.trim(), 1))).collect();
+    format!("[\n{}\n]\n", items.join(",\n"))
+}
+
+async fn find(context: &Context, name: &str, kind: Option<&str>, size: bool) -> Result<String> {
+    for (this, before, after) in KINDS {
+        if kind.is_some_and(|kind| kind != this) {
+            continue;
+        }
+        let query = if size && this == "container" { "?size=1" } else { "" };
+        let path = format!("{before}{}{after}{query}", segment(name));
+        match context.client.get_raw(&path).await {
+            Ok(bytes) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(e) if kind.is_some() || e.status().is_none() => return Err(e),
+            // Some kinds are refused for the name's form; another may still have it.
+            Err(e) if matches!(e.status(), Some(404 | 400 | 501)) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(CliError::new(format!("error: no such object: {name}")))
+}
