@@ -161,7 +161,7 @@ pub(crate) fn terminal(root: &Root, devpts: Option<&OwnedFd>) -> Result<(OwnedFd
             found.as_fd()
         }
     };
-    let kind = rustix::fs::fstatfs(devpts).map(|s| s.f_type as i64).unwrap_or(0);
+    let kind = rustix::fs::fstatfs(devpts).map(|s| s.f_type).unwrap_or(0);
     if kind != DEVPTS_MAGIC {
         return Err(Error::bad(
             "a terminal needs a devpts at /dev/pts, and there is another filesystem",

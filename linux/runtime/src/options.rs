@@ -67,7 +67,7 @@ pub struct CreateOptions {
     pub init: bool,
     /// A cgroup v2 folder in which the process is born (`CLONE_INTO_CGROUP`).
     pub cgroup: Option<PathBuf>,
-    /// The spec's seccomp profile compiled beforehand; none: it is compiled now.
+    /// A seccomp filter compiled beforehand, in place of the spec's profile; none: that is compiled now.
     pub seccomp: Option<Filter>,
 }
 
@@ -78,6 +78,6 @@ pub struct ExecOptions {
     pub stdio: Stdio,
     /// A cgroup v2 folder in which it is born.
     pub cgroup: Option<PathBuf>,
-    /// The container's compiled seccomp profile; none: compiled from the spec that was given.
+    /// The container's compiled seccomp filter; none: the spec's profile is compiled now.
     pub seccomp: Option<Filter>,
 }

@@ -126,9 +126,9 @@ impl Line {
             let flags = RecvFlags::CMSG_CLOEXEC;
             match rustix::net::recvmsg(&self.fd, &mut buffers, &mut control, flags) {
                 Ok(received) => break received.bytes,
-                Err(rustix::io::Errno::INTR) => {}
-                // A peer that died with unread messages resets the connection.
-                Err(rustix::io::Errno::CONNRESET) => return Ok(Message::Closed),
+                // A peer that ended without reading all resets the connection. That is reported once and before what it
+                // sent, which may be the reason; after that comes the end of file.
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
                 Err(e) => return Err(e).context(|| "waiting for the new process"),
             }
         };

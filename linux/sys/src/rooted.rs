@@ -131,6 +131,13 @@ impl Root {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             other => return other,
         }
+        // Most often only the last name is missing.
+        if let Ok((folder, name)) = self.parent(path.as_ref()) {
+            if rustix::fs::mkdirat(&folder, &name, mode).is_ok() {
+                let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                return Ok(rustix::fs::openat(&folder, &name, flags, Mode::empty())?);
+            }
+        }
         let place = self.walk(path.as_ref(), mode)?;
         self.open_with(place, flags | OFlags::NOFOLLOW, Mode::empty())
     }

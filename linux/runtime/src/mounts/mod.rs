@@ -171,6 +171,7 @@ fn tmpfs(root: &Root, planned: &Planned, mounted: &mut Mounted) -> Result<()> {
     let target = target(root, planned, true)?;
     let covered = rustix::fs::fstat(&target).context(|| "looking at the target")?;
     let maker = Maker::new("tmpfs").map_err(explain)?;
+    maker.set("source", &planned.source).map_err(explain)?;
     for (key, value) in &planned.options.data {
         set(&maker, key, value.as_deref())?;
     }
@@ -224,7 +225,7 @@ fn special(root: &Root, planned: &Planned, host: &Path, allowed: bool) -> Result
 fn cgroup(root: &Root, planned: &Planned, spaces: &namespaces::Plan) -> Result<()> {
     const CGROUP2_MAGIC: i64 = 0x6367_7270;
     let host = Path::new("/sys/fs/cgroup");
-    let kind = rustix::fs::statfs(host).map(|s| s.f_type as i64).unwrap_or(0);
+    let kind = rustix::fs::statfs(host).map(|s| s.f_type).unwrap_or(0);
     if kind == CGROUP2_MAGIC && spaces.makes(Kind::Cgroup) {
         if let Ok(fd) = fresh(planned, "cgroup2", |_| true) {
             return put(root, planned, fd.as_fd());
@@ -243,6 +244,7 @@ fn fresh(
     wanted: impl Fn(&str) -> bool,
 ) -> std::result::Result<OwnedFd, Failure> {
     let maker = Maker::new(filesystem)?;
+    maker.set("source", &planned.source)?;
     for (key, value) in planned.options.data.iter().filter(|(key, _)| wanted(key)) {
         match value {
             Some(value) => maker.set(key, value)?,
@@ -258,17 +260,15 @@ fn put(root: &Root, planned: &Planned, mount: BorrowedFd<'_>) -> Result<()> {
     let stat = rustix::fs::fstat(mount).context(|| "looking at the source")?;
     let folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     let target = target(root, planned, folder)?;
-    mount::attach(mount, target.as_fd()).map_err(|e| {
-        // Docker's clients look for "not a directory" and print this advice.
-        let hint = match Errno::from_io_error(&e) {
-            Some(Errno::NOTDIR) => {
-                ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified \
-                 host path exists and is the expected type"
-            }
-            _ => "",
-        };
-        Error::bad(format!("{}{hint}", plain(&e)))
-    })
+    let stat = rustix::fs::fstat(&target).context(|| "looking at the target")?;
+    if folder != (FileType::from_raw_mode(stat.st_mode) == FileType::Directory) {
+        // The kernel would say EINVAL. Docker's clients look for "not a directory" and print this advice.
+        return Err(Error::bad(
+            "not a directory: Are you trying to mount a directory onto a file (or vice-versa)? Check if the \
+             specified host path exists and is the expected type",
+        ));
+    }
+    mount::attach(mount, target.as_fd()).context(|| "attaching")
 }
 
 /// Sets what the options say on a mount that nobody can see yet.
@@ -298,7 +298,7 @@ fn target(root: &Root, planned: &Planned, folder: bool) -> Result<OwnedFd> {
     let mode = Mode::from_raw_mode(TARGET_MODE);
     let made = if folder {
         match root.mkdir_p(&planned.target, mode) {
-            // Let move_mount say that a folder does not go onto a file.
+            // The caller says that a folder does not go onto a file.
             Err(e) if e.kind() == io::ErrorKind::NotADirectory => root.resolve(&planned.target),
             other => other,
         }

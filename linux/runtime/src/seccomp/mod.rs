@@ -31,14 +31,36 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// The number of instructions; the kernel takes at most 4096.
-    pub fn len(&self) -> usize {
-        self.code.len()
+    /// The program; the kernel takes at most 4096 instructions.
+    pub fn instructions(&self) -> &[Instruction] {
+        &self.code
     }
 
-    /// Whether there is nothing to load.
-    pub fn is_empty(&self) -> bool {
-        self.code.is_empty()
+    /// The filter as bytes, for a cache; of this version of Bryo and this architecture only.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.flags.to_ne_bytes().to_vec();
+        for instruction in &self.code {
+            bytes.extend(instruction.code.to_ne_bytes());
+            bytes.extend([instruction.jt, instruction.jf]);
+            bytes.extend(instruction.k.to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// The reverse; none if the bytes are not whole. The kernel checks the program when it is loaded.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Filter> {
+        let (flags, code) = bytes.split_first_chunk::<4>()?;
+        let chunks = code.chunks_exact(size_of::<Instruction>());
+        if code.is_empty() || !chunks.remainder().is_empty() {
+            return None;
+        }
+        let instruction = |chunk: &[u8]| -> Option<Instruction> {
+            let [a, b, jt, jf, rest @ ..] = chunk else { return None };
+            let k = u32::from_ne_bytes(rest.try_into().ok()?);
+            Some(Instruction { code: u16::from_ne_bytes([*a, *b]), jt: *jt, jf: *jf, k })
+        };
+        let code = chunks.map(instruction).collect::<Option<Vec<_>>>()?;
+        Some(Filter { code, flags: u32::from_ne_bytes(*flags) })
     }
 
     /// Installs it for this process and its descendants.
@@ -71,18 +93,30 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Filter> {
     Ok(Filter { code, flags })
 }
 
-/// The filter of a spec: the one compiled beforehand, or compiled now; none if the spec has no profile.
+/// The filter compiled beforehand, else the spec's profile compiled now; none if there is neither.
 pub(crate) fn of_spec(spec: &Spec, ready: Option<Filter>) -> Result<Option<Filter>> {
-    match spec.linux().as_ref().and_then(|l| l.seccomp().as_ref()) {
-        Some(profile) => {
-            let filter = ready.map_or_else(|| compile(profile), Ok);
-            filter.map(Some).map_err(|e| e.within("seccomp profile"))
-        }
-        None => Ok(None),
+    if ready.is_some() {
+        return Ok(ready);
     }
+    let profile = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
+    profile.map(compile).transpose().map_err(|e| e.within("seccomp profile"))
 }
 
 /// An error about a profile.
 fn bad(text: impl Into<String>) -> Error {
     Error::bad(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_survives_the_cache() {
+        let filter = compile(&default_profile(&[])).unwrap();
+        assert_eq!(Filter::from_bytes(&filter.to_bytes()).unwrap(), filter);
+        assert!(Filter::from_bytes(b"").is_none());
+        assert!(Filter::from_bytes(&[0; 4]).is_none());
+        assert!(Filter::from_bytes(&[0; 11]).is_none());
+    }
 }

@@ -4,7 +4,18 @@
 //! runtime's caller has one thread and is uid 0 of Bryo's user namespace. Started by root, the process first becomes an
 //! ordinary user. Arguments are libtest's as far as they make sense: words select cases, `--list` lists them.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a test whose runner is our own, so clippy does not see that it is one"
+)]
+
 mod basics;
+mod mounts;
+mod running;
+mod security;
 mod stage;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +31,7 @@ const SKIPPED: i32 = 77;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let cases: Vec<Case> = basics::CASES.to_vec();
+    let cases: Vec<Case> = [basics::CASES, mounts::CASES, security::CASES, running::CASES].concat();
     if words.iter().any(|w| w == "--list") {
         cases.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;

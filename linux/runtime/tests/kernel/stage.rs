@@ -108,9 +108,11 @@ impl Stage {
     /// A busybox root in `lower`, and `upper` and `work` for an overlay.
     pub fn new() -> Stage {
         let stage = Stage { dir: tempfile::tempdir().unwrap() };
-        for folder in ["lower/bin", "lower/etc", "lower/root", "lower/tmp", "upper", "work"] {
-            std::fs::create_dir_all(stage.path(folder)).unwrap();
+        for folder in ["bin", "etc", "root", "tmp", "proc", "sys", "dev"] {
+            std::fs::create_dir_all(stage.path("lower").join(folder)).unwrap();
         }
+        std::fs::create_dir(stage.path("upper")).unwrap();
+        std::fs::create_dir(stage.path("work")).unwrap();
         let busybox =
             ["/usr/bin/busybox", "/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
         let busybox = busybox.expect("busybox-static is installed");
@@ -158,6 +160,67 @@ impl Stage {
         drop(output);
         create(&spec, options).and_then(Created::start).unwrap()
     }
+}
+
+/// Runs a spec on the stage's overlay to its end, with changed options.
+pub fn create_with(
+    stage: &Stage,
+    spec: &Value,
+    change: impl FnOnce(&mut CreateOptions),
+) -> Outcome {
+    let spec: Spec = serde_json::from_value(spec.clone()).unwrap();
+    let (mut options, output) = options(stage.overlay());
+    change(&mut options);
+    finish(create(&spec, options).unwrap().start().unwrap(), output)
+}
+
+/// Every capability in every set, as `--privileged` gives them.
+pub fn all_capabilities() -> Value {
+    let names = [
+        "CHOWN",
+        "DAC_OVERRIDE",
+        "DAC_READ_SEARCH",
+        "FOWNER",
+        "FSETID",
+        "KILL",
+        "SETGID",
+        "SETUID",
+        "SETPCAP",
+        "LINUX_IMMUTABLE",
+        "NET_BIND_SERVICE",
+        "NET_BROADCAST",
+        "NET_ADMIN",
+        "NET_RAW",
+        "IPC_LOCK",
+        "IPC_OWNER",
+        "SYS_MODULE",
+        "SYS_RAWIO",
+        "SYS_CHROOT",
+        "SYS_PTRACE",
+        "SYS_PACCT",
+        "SYS_ADMIN",
+        "SYS_BOOT",
+        "SYS_NICE",
+        "SYS_RESOURCE",
+        "SYS_TIME",
+        "SYS_TTY_CONFIG",
+        "MKNOD",
+        "LEASE",
+        "AUDIT_WRITE",
+        "AUDIT_CONTROL",
+        "SETFCAP",
+        "MAC_OVERRIDE",
+        "MAC_ADMIN",
+        "SYSLOG",
+        "WAKE_ALARM",
+        "BLOCK_SUSPEND",
+        "AUDIT_READ",
+        "PERFMON",
+        "BPF",
+        "CHECKPOINT_RESTORE",
+    ];
+    let names: Vec<String> = names.iter().map(|n| format!("CAP_{n}")).collect();
+    json!({"bounding": names, "effective": names, "permitted": names})
 }
 
 const TOOLS: [&str; 30] = [
