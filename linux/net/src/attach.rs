@@ -11,6 +11,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use bryo_sys::netlink::{Batch, Family, Socket};
 use bryo_sys::ns;
@@ -29,14 +30,35 @@ pub fn attach(
     in_thread("attach", || {
         let outside = socket_in(bridges).context("enter the bridges' network namespace")?;
         let inside = socket_in(container).context("enter the container's network namespace")?;
-        make_pair(&outside, container, endpoint)?;
-        set_up_inside(&inside, endpoint).inspect_err(|_| {
+        let (bridge, end) = make_pair(&outside, container, endpoint)?;
+        let eth = set_up_inside(&inside, endpoint).inspect_err(|_| {
             let mut undo = Batch::new();
             rtnl::delete_link(&mut undo, &endpoint.host_interface);
             // The cause is what the caller needs; a pair left behind ends with its namespace.
             let _ = outside.submit(undo);
-        })
+        })?;
+        wait_until_up(&inside, eth);
+        wait_until_up(&outside, end);
+        wait_until_up(&outside, bridge);
+        Ok(())
     })
+}
+
+/// Waits until the kernel's link watch has seen that a link has its carrier. Until then its queue drops packets and a
+/// bridge keeps the port closed: the container's first ARP request would be lost, and be repeated a second later.
+///
+/// Asking for a link makes the link watch run for it at once (Linux 6.8); older kernels do it in a worker that may have
+/// to wait for a processor. A link that does not come up in time is left to it.
+fn wait_until_up(socket: &Socket, index: u32) {
+    for _ in 0..100 {
+        let mut up = false;
+        let mut batch = Batch::new();
+        rtnl::get_link(&mut batch, index);
+        if socket.dump(batch, |answer| up |= rtnl::is_up(answer)).is_err() || up {
+            return;
+        }
+        std::thread::sleep(Duration::from_micros(500));
+    }
 }
 
 /// Takes the interface named `interface` out of the container's network namespace; its other end goes with it.
@@ -97,11 +119,12 @@ fn socket_in(netns: BorrowedFd<'_>) -> io::Result<Socket> {
     Socket::open(Family::Route)
 }
 
+/// Returns the indexes of the bridge and of the pair's end in it.
 fn make_pair(
     outside: &Socket,
     container: BorrowedFd<'_>,
     endpoint: &Endpoint,
-) -> Result<(), Error> {
+) -> Result<(u32, u32), Error> {
     let bridge = outside
         .interface(&endpoint.bridge)
         .context(format!("find bridge {} (AddNetwork makes it)", endpoint.bridge))?;
@@ -129,10 +152,12 @@ fn make_pair(
     if endpoint.isolated {
         rtnl::isolate_port(&mut batch, end);
     }
-    outside.submit(batch).context(format!("set up {}", endpoint.host_interface))
+    outside.submit(batch).context(format!("set up {}", endpoint.host_interface))?;
+    Ok((bridge, end))
 }
 
-fn set_up_inside(inside: &Socket, endpoint: &Endpoint) -> Result<(), Error> {
+/// Returns the interface's index.
+fn set_up_inside(inside: &Socket, endpoint: &Endpoint) -> Result<u32, Error> {
     let index = inside
         .interface(&endpoint.interface)
         .context(format!("find interface {}", endpoint.interface))?;
@@ -152,5 +177,6 @@ fn set_up_inside(inside: &Socket, endpoint: &Endpoint) -> Result<(), Error> {
     for gateway in gateways.into_iter().flatten() {
         rtnl::add_route(&mut batch, Route::Default { gateway, index });
     }
-    inside.submit(batch).context(format!("set up interface {}", endpoint.interface))
+    inside.submit(batch).context(format!("set up interface {}", endpoint.interface))?;
+    Ok(index)
 }

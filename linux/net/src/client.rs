@@ -5,6 +5,7 @@
 //! add the networks and publish the ports again.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
@@ -110,6 +111,11 @@ impl GateClient {
     /// Closes a container's ports; its open flows go on.
     pub fn unpublish(&self, container: &str) -> Result<(), GateError> {
         self.expect_ok(&Request::Unpublish { container: container.to_owned() })
+    }
+
+    /// Sets the TCP addresses of the host that no container may reach; replaces what was set before.
+    pub fn close(&self, addresses: &[SocketAddr]) -> Result<(), GateError> {
+        self.expect_ok(&Request::Close { addresses: addresses.to_vec() })
     }
 
     /// Ends the gate.

@@ -9,12 +9,13 @@
 //!   │ ─── Publish {…} ────────────────────▶ │ listens on the host
 //!   │ ◀── Published {port} / Refused {…} ─── │
 //!   │ ─── Unpublish {container} ──────────▶ │
+//!   │ ─── Close {addresses} ──────────────▶ │ the engine's own TCP sockets
 //! ```
 //!
 //! Each request gets one reply, in order. An engine that dies closes the channel and nothing else happens: ports stay
 //! published, flows go on. The next engine connects to `gate.sock`, asks `Describe` and goes on from there.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +129,12 @@ pub enum Request {
     Unpublish {
         /// The container's id.
         container: String,
+    },
+    /// Sets the TCP addresses of the host that no container may reach: the engine's own API sockets. 0.0.0.0 and ::
+    /// stand for each of the host's addresses. Replaces what was set before.
+    Close {
+        /// The addresses.
+        addresses: Vec<SocketAddr>,
     },
     /// Ends the gate.
     Quit,

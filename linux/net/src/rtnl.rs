@@ -9,6 +9,7 @@ use bryo_sys::netlink::{ACK, Batch, CREATE, EXCL, Payload, REPLACE};
 
 const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
+const GETLINK: u16 = 18;
 const SETLINK: u16 = 19;
 const NEWADDR: u16 = 20;
 const NEWROUTE: u16 = 24;
@@ -108,6 +109,21 @@ pub fn link_up(batch: &mut Batch, index: u32) {
     batch.message("bring a link up", NEWLINK, ACK, |m| {
         m.raw(&link_header(0, index, IFF_UP, IFF_UP));
     });
+}
+
+/// Asks for a link.
+pub fn get_link(batch: &mut Batch, index: u32) {
+    batch.message("look at a link", GETLINK, ACK, |m| {
+        m.raw(&link_header(0, index, 0, 0));
+    });
+}
+
+/// In an answer to [`get_link`]: the link is fully up (`IF_OPER_UP`).
+pub fn is_up(answer: &[u8]) -> bool {
+    const IFLA_OPERSTATE: u16 = 16;
+    const UP: &[u8] = &[6];
+    let attributes = answer.get(16..).unwrap_or(&[]);
+    bryo_sys::netlink::attributes(attributes).any(|(k, v)| k == IFLA_OPERSTATE && v == UP)
 }
 
 /// Sets a link's MTU and brings it up.

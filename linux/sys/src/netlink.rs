@@ -242,7 +242,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends one "get" message (with [`DUMP`]) and hands every answer's payload to `each`.
+    /// Sends one "get" message (with [`DUMP`] or [`ACK`]) and hands every answer's payload to `each`.
     pub fn dump(&self, mut batch: Batch, mut each: impl FnMut(&[u8])) -> Result<(), Refused> {
         let first = SEQUENCE.fetch_add(1, Ordering::Relaxed);
         batch.number(first);
@@ -257,7 +257,7 @@ impl Socket {
                     continue;
                 }
                 match (answer.kind, answer.verdict()) {
-                    (DONE, _) => return Ok(()),
+                    (DONE, _) | (_, Some(Ok(()))) => return Ok(()),
                     (_, Some(Err((errno, detail)))) => return Err(Refused { what, errno, detail }),
                     _ => each(answer.payload),
                 }

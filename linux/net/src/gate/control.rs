@@ -106,6 +106,10 @@ impl Gate {
                 self.ports.unpublish(&mut self.shared, &mut self.datagrams, &container);
                 Reply::Ok
             }
+            Request::Close { addresses } => {
+                self.shared.policy.close(addresses);
+                Reply::Ok
+            }
             Request::Quit => Reply::Ok,
         }
     }

@@ -30,6 +30,7 @@ mod packet;
 mod policy;
 mod poll;
 mod port;
+mod privileges;
 mod quota;
 mod resolver;
 mod servant;
@@ -61,6 +62,8 @@ use resolver::Resolvers;
 use servant::{Pools, Servant};
 use shared::Shared;
 use stream::Streams;
+
+pub use owner::of_port as port_holder;
 
 /// How often things that are over by time are looked for, while there are any.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -133,6 +136,12 @@ fn start(config: &GateConfig) -> Result<Gate, Error> {
         quota: Quota::new(descriptors),
         now: Instant::now(),
     };
+    shared
+        .servant
+        .run(privileges::keep_net_admin)
+        .context("drop privileges inside")?
+        .context("drop privileges inside")?;
+    privileges::drop_all().context("drop privileges")?;
     // A gate that was killed leaves its socket's file.
     let _ = std::fs::remove_file(&config.socket);
     let socket = Path::new(&config.socket);

@@ -1,7 +1,8 @@
 //! Which process holds a port: the socket's inode from /proc/net, then the process that has it open.
 //!
-//! Only processes whose descriptors the gate may look at are found: its own user's, and not across user namespaces,
-//! where the kernel wants CAP_SYS_PTRACE. Nothing found is `None`, never an error.
+//! Only processes whose descriptors the caller may look at are found. The kernel draws that line at user namespaces
+//! (`ptrace_may_access`): from inside Bryo's, where the gate and the engine are, the user's processes outside cannot be
+//! seen. A caller that stayed outside sees them all. Nothing found is `None`, never an error.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -8,7 +8,7 @@
 //!    is the container behind it, anything else is the host's own outward address.
 //! 3. The host's loopback is closed in every spelling: 127/8, 0/8, ::1, ::, IPv4 inside IPv6. So are multicast,
 //!    broadcast and link-local IPv6, which mean nothing outside.
-//! 4. Containers' own subnets are not reached through the host.
+//! 4. Containers' own subnets are not reached through the host, nor are the engine's own sockets.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -59,6 +59,7 @@ pub enum Closed {
 pub struct Policy {
     networks: Vec<Network>,
     published: HashMap<(Protocol, bool, u16), SocketAddr>,
+    closed: Vec<SocketAddr>,
     resolvers: Resolvers,
 }
 
@@ -68,7 +69,7 @@ pub const DNS: u16 = 53;
 impl Policy {
     /// No networks yet.
     pub fn new(resolvers: Resolvers) -> Policy {
-        Policy { networks: Vec::new(), published: HashMap::new(), resolvers }
+        Policy { networks: Vec::new(), published: HashMap::new(), closed: Vec::new(), resolvers }
     }
 
     /// The networks that exist.
@@ -102,6 +103,11 @@ impl Policy {
         }
     }
 
+    /// Sets the TCP addresses of the host that no container may reach.
+    pub fn close(&mut self, addresses: Vec<SocketAddr>) {
+        self.closed = addresses;
+    }
+
     /// Decides where a container's packet from `source` to `destination` leads.
     pub fn judge(
         &mut self,
@@ -118,7 +124,20 @@ impl Policy {
         if self.is_gateway(destination.ip()) {
             return self.at_gateway(protocol, destination);
         }
-        if is_closed(destination.ip()) || self.network_of(destination.ip()).is_some() {
+        self.on_host(protocol, destination)
+    }
+
+    /// Lets a flow out to an address of the host's side, unless it is closed.
+    fn on_host(&self, protocol: Protocol, destination: SocketAddr) -> Destination {
+        let address = destination.ip();
+        let engine_s = |closed: &SocketAddr| {
+            closed.port() == destination.port()
+                && (closed.ip() == address || closed.ip().is_unspecified() && is_own(address))
+        };
+        if is_closed(address)
+            || self.network_of(address).is_some()
+            || protocol == Protocol::Tcp && self.closed.iter().any(engine_s)
+        {
             return Destination::Closed(Closed::Refused);
         }
         Destination::Host(vec![HostAddress(destination)])
@@ -160,10 +179,8 @@ impl Policy {
             };
         }
         match own_address(gateway.is_ipv6()) {
-            Some(own) if !is_closed(own) => {
-                Destination::Host(vec![HostAddress(SocketAddr::new(own, port))])
-            }
-            _ => Destination::Closed(Closed::Refused),
+            Some(own) => self.on_host(protocol, SocketAddr::new(own, port)),
+            None => Destination::Closed(Closed::Refused),
         }
     }
 
@@ -214,6 +231,11 @@ fn is_closed_v6(v6: Ipv6Addr) -> bool {
     let segments = v6.segments();
     let embedded = segments[..5].iter().all(|s| *s == 0) && matches!(segments[5], 0 | 0xffff);
     embedded || v6.is_multicast() || v6.is_unicast_link_local()
+}
+
+/// The address is one of the host's: only those can be bound.
+fn is_own(address: IpAddr) -> bool {
+    UdpSocket::bind(SocketAddr::new(address, 0)).is_ok()
 }
 
 /// The host's address towards the outside world: the source that a route lookup picks. Sends nothing.

@@ -140,6 +140,21 @@ impl World {
         self.gate.publish(&publication).expect("publish")
     }
 
+    /// A process of this user that inherits all descriptors and has no capabilities; it ends with the test.
+    pub fn plain_process(&self) -> Pid {
+        use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+        let (ready, tell) = rustix::pipe::pipe().expect("pipe");
+        let pid = child(move || {
+            let none = CapabilitySet::empty();
+            let sets = CapabilitySets { effective: none, permitted: none, inheritable: none };
+            set_capabilities(None, sets).expect("drop capabilities");
+            rustix::io::write(&tell, b"x").expect("tell");
+            sleep_for_ever()
+        });
+        rustix::io::read(&ready, &mut [0u8; 1]).expect("wait");
+        pid
+    }
+
     fn ask_lan(&self, request: &str) -> OwnedFd {
         self.lan.send(request.as_bytes(), &[]).expect("ask the LAN");
         self.lan.recv().expect("the LAN's answer").fds.remove(0)

@@ -1,0 +1,32 @@
+//! What the gate gives up once it is set up.
+//!
+//! | | should | must not |
+//! |---|---|---|
+//! | loop thread | connect, listen and relay with the user's own rights | have any capability: it reads what containers send |
+//! | servant | make transparent sockets, change bridges and firewall (CAP_NET_ADMIN) | have any other capability |
+//! | both | | gain rights by executing anything (no_new_privs) |
+//!
+//! Threads of one process share memory, so this is no wall between them; it takes away what neither needs, above all
+//! CAP_SYS_ADMIN, with which a process in the holder's mount namespace could mount and enter namespaces.
+
+use std::io;
+
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+/// Leaves the calling thread with `keep` only, and without a way to more.
+fn keep_only(keep: CapabilitySet) -> io::Result<()> {
+    rustix::thread::set_no_new_privs(true)?;
+    let sets =
+        CapabilitySets { effective: keep, permitted: keep, inheritable: CapabilitySet::empty() };
+    Ok(rustix::thread::set_capabilities(None, sets)?)
+}
+
+/// For the loop thread.
+pub fn drop_all() -> io::Result<()> {
+    keep_only(CapabilitySet::empty())
+}
+
+/// For the servant.
+pub fn keep_net_admin() -> io::Result<()> {
+    keep_only(CapabilitySet::NET_ADMIN)
+}
