@@ -226,7 +226,9 @@ fn runtime(inner: &Inner, spec: &ContainerSpec) -> Result<String> {
 fn joins_exist(inner: &Inner, spec: &mut ContainerSpec) -> Result<()> {
     let find = |r: &str| -> Result<String> { Ok(inner.registry.find(r)?.id.to_string()) };
     if let NetworkMode::Container(r) = &spec.network_mode {
-        spec.network_mode = NetworkMode::Container(find(r)?);
+        let other = inner.registry.find(r)?.snapshot();
+        spec.hostname.clone_from(&other.record.spec.hostname);
+        spec.network_mode = NetworkMode::Container(other.id().to_string());
     }
     for mode in [&mut spec.ipc_mode, &mut spec.pid_mode] {
         if let Some(r) = mode.strip_prefix("container:") {

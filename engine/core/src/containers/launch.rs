@@ -102,6 +102,11 @@ impl Owner {
         let joined = self.joined()?;
         let links = endpoints::link_env(&self.inner, &self.record)?;
         let network = self.network().await?;
+        for (name, _) in self.state.endpoints.iter().filter(|(_, e)| !e.endpoint_id.is_empty()) {
+            if let Ok(record) = self.inner.networks.find(name) {
+                networks::emit(&self.inner, "connect", &record, Some(&self.record.id));
+            }
+        }
         self.publish_ports().await?;
         let plan = Plan {
             inner: self.inner.clone(),
@@ -122,11 +127,6 @@ impl Owner {
         for attributes in mounted {
             let name = attributes.get("name").cloned().unwrap_or_default();
             self.inner.events.emit(EventKind::Volume, "mount", name, attributes);
-        }
-        for (name, _) in self.state.endpoints.iter().filter(|(_, e)| !e.endpoint_id.is_empty()) {
-            if let Ok(record) = self.inner.networks.find(name) {
-                networks::emit(&self.inner, "connect", &record, Some(&self.record.id));
-            }
         }
         for join in std::mem::take(&mut self.joins) {
             self.join(join).await;

@@ -137,7 +137,9 @@ impl Snapshot {
         let folder = paths.container(&record.id);
         let file = |name: &str| path_text(&folder.join(name));
         let mut ports = self.state.ports.clone();
-        for port in &record.spec.exposed_ports {
+        let exposed: &[crate::model::Port] =
+            if self.is_running() { &record.spec.exposed_ports } else { &[] };
+        for port in exposed {
             if !ports.iter().any(|p| p.port == *port) {
                 let (host_ip, host_port) = (String::new(), String::new());
                 ports.push(PortBinding { port: *port, host_ip, host_port });

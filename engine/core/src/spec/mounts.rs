@@ -116,16 +116,12 @@ fn kernel(spec: &ContainerSpec, around: &Surroundings) -> Result<Vec<OciMount>> 
         let options = with(&["nosuid", "noexec", "nodev"], (!writable).then_some("ro"));
         out.push(entry("/sys/fs/cgroup", "cgroup", "cgroup", &options)?);
     }
-    out.push(if spec.ipc_mode == "host" {
-        entry(
-            "/dev/mqueue",
-            "bind",
-            "/dev/mqueue",
-            &with(&["rbind", "rprivate", "nosuid", "noexec", "nodev"], None),
-        )?
-    } else {
-        entry("/dev/mqueue", "mqueue", "mqueue", &with(&hardened, None))?
-    });
+    if spec.ipc_mode != "host" {
+        out.push(entry("/dev/mqueue", "mqueue", "mqueue", &with(&hardened, None))?);
+    } else if Path::new("/dev/mqueue").exists() {
+        let options = with(&["rbind", "rprivate", "nosuid", "noexec", "nodev"], None);
+        out.push(entry("/dev/mqueue", "bind", "/dev/mqueue", &options)?);
+    }
     if let Some(shm) = shm(spec, around)? {
         out.push(shm);
     }

@@ -174,7 +174,8 @@ fn sysctls(
 ) -> std::collections::HashMap<String, String> {
     let mut out = std::collections::HashMap::new();
     let own_network = asked.network_mode != NetworkMode::Host && context.joined.network.is_none();
-    if own_network {
+    // Without a pid namespace of its own a container has the host's /proc, where it may write nothing.
+    if own_network && asked.pid_mode != "host" {
         out.insert("net.ipv4.ip_unprivileged_port_start".into(), "0".into());
         // Group ids that the namespace does not map are refused by the kernel (EINVAL).
         let last = context.mapped_gids.saturating_sub(1);

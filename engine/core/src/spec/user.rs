@@ -14,7 +14,8 @@ const LIMIT: u64 = 4 << 20;
 pub(crate) struct User {
     pub uid: u32,
     pub gid: u32,
-    /// Without `gid` itself.
+    /// `gid` itself first: a process that has it only as its primary group could drop it and so pass a "no access for this
+    /// group" (CVE-2022-36109).
     pub groups: Vec<u32>,
     pub home: String,
 }
@@ -62,6 +63,7 @@ impl Files {
         user.groups.retain(|g| *g != gid);
         user.groups.sort_unstable();
         user.groups.dedup();
+        user.groups.insert(0, gid);
         Ok(user)
     }
 
@@ -147,15 +149,15 @@ mod tests {
     fn users_by_name_and_number() {
         let app = files().resolve("app", &[]).unwrap();
         let expected =
-            User { uid: 1000, gid: 1001, groups: vec![10, 44], home: "/home/app".into() };
+            User { uid: 1000, gid: 1001, groups: vec![1001, 10, 44], home: "/home/app".into() };
         assert_eq!(app, expected);
         assert_eq!(files().resolve("1000", &[]).unwrap(), expected);
         let root = files().resolve("", &["video".into(), "7".into()]).unwrap();
-        assert_eq!(root, User { uid: 0, gid: 0, groups: vec![7, 10, 44], home: "/root".into() });
+        assert_eq!(root, User { uid: 0, gid: 0, groups: vec![0, 7, 10, 44], home: "/root".into() });
         let both = files().resolve("app:video", &[]).unwrap();
-        assert_eq!((both.gid, both.groups.len()), (44, 0));
+        assert_eq!((both.gid, both.groups), (44, vec![44]));
         let stranger = files().resolve("5:6", &[]).unwrap();
-        assert_eq!(stranger, User { uid: 5, gid: 6, groups: vec![], home: "/".into() });
+        assert_eq!(stranger, User { uid: 5, gid: 6, groups: vec![6], home: "/".into() });
     }
 
     #[test]
