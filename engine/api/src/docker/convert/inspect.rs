@@ -82,7 +82,7 @@ fn network_settings(view: &ContainerView, version: Version) -> docker::NetworkSe
     let mut settings = docker::NetworkSettings {
         sandbox_id: sandbox_id(view),
         sandbox_key: view.sandbox_key.clone(),
-        ports: port::actual(&view.ports),
+        ports: port::actual(port::in_effect(view)),
         ..Default::default()
     };
     if !version.since(52) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bryo_core::model::{Port, PortBinding, Protocol};
+use bryo_core::model::{ContainerView, Port, PortBinding, Protocol, Status};
 use bryo_spec::docker;
 
 use super::super::error::{ApiError, Result};
@@ -72,6 +72,14 @@ pub fn asked(list: &[PortBinding]) -> docker::PortMap {
         map.entry(text(binding.port)).or_default().get_or_insert_default().push(wire(binding));
     }
     map
+}
+
+/// The ports of a container that runs; one that does not has none.
+pub fn in_effect(view: &ContainerView) -> &[PortBinding] {
+    match view.state.status {
+        Status::Running | Status::Paused => &view.ports,
+        _ => &[],
+    }
 }
 
 /// Ports as they are, for `NetworkSettings`: exposed ones without a binding are `null`.

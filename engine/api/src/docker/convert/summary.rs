@@ -28,7 +28,7 @@ pub fn wire(view: &ContainerView, version: Version, now: i128) -> docker::Contai
         image_id: view.image_id.clone(),
         command: command(view),
         created: time::seconds(view.created),
-        ports: port::summary(&view.ports),
+        ports: port::summary(port::in_effect(view)),
         size_rw: view.size.map(|(written, _)| written),
         size_root_fs: view.size.map(|(_, all)| all),
         labels: view.spec.labels.clone(),
