@@ -297,6 +297,9 @@ async fn launch(
     }
 }
 
+/// How long the news of an exit may be on its way from the monitor.
+const NEWS: Duration = Duration::from_millis(50);
+
 impl Engine {
     /// Prepares a process in a running container; the result is the exec's id (64 hex digits).
     pub async fn exec_create(&self, r: &str, spec: ExecSpec) -> Result<String> {
@@ -354,8 +357,17 @@ impl Engine {
     }
 
     /// Everything about it.
+    ///
+    /// A client asks as soon as its stream has ended. The monitor tells of the exit before it ends the stream, but the news may
+    /// still be on its way here: an exec that seems to run gets a moment to have ended.
     pub async fn exec_inspect(&self, exec: &str) -> Result<ExecView> {
-        Ok(self.inner().execs.find(exec)?.view())
+        let exec = self.inner().execs.find(exec)?;
+        if exec.is_running() {
+            let mut phase = exec.phase.subscribe();
+            let ended = phase.wait_for(|phase| matches!(phase, Phase::Ended(_)));
+            let _ = tokio::time::timeout(NEWS, ended).await;
+        }
+        Ok(exec.view())
     }
 
     /// Runs a command in a container for the engine itself: exit code and the first `limit` bytes of its output; none: it took

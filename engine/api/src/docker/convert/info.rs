@@ -84,7 +84,7 @@ pub fn info(info: EngineInfo, version: Version) -> docker::Info {
         bridge_nf_iptables: (!version.since(50)).then_some(false),
         bridge_nf_ip6tables: (!version.since(50)).then_some(false),
         debug: info.debug,
-        n_fd: 0,
+        n_fd: open_files(),
         oom_kill_disable: false,
         n_goroutines: 0,
         system_time: time::rfc3339(time::now()),
@@ -125,6 +125,11 @@ pub fn info(info: EngineInfo, version: Version) -> docker::Info {
         cdi_spec_dirs: Vec::new(),
         warnings: info.warnings,
     }
+}
+
+/// Descriptors that this process has open.
+fn open_files() -> u64 {
+    std::fs::read_dir("/proc/self/fd").map_or(0, |list| list.fold(0, |n, _| n + 1))
 }
 
 /// Processes in containers are filtered, the engine has no privileges, and each container has a cgroup namespace.
