@@ -297,9 +297,6 @@ async fn launch(
     }
 }
 
-/// How long the news of an exit may be on its way from the monitor.
-const NEWS: Duration = Duration::from_millis(50);
-
 impl Engine {
     /// Prepares a process in a running container; the result is the exec's id (64 hex digits).
     pub async fn exec_create(&self, r: &str, spec: ExecSpec) -> Result<String> {
@@ -359,13 +356,13 @@ impl Engine {
     /// Everything about it.
     ///
     /// A client asks as soon as its stream has ended. The monitor tells of the exit before it ends the stream, but the news may
-    /// still be on its way here: an exec that seems to run gets a moment to have ended.
+    /// still be on its way here: for an exec that seems to run, whatever the monitor has to say is heard first.
     pub async fn exec_inspect(&self, exec: &str) -> Result<ExecView> {
         let exec = self.inner().execs.find(exec)?;
-        if exec.is_running() {
-            let mut phase = exec.phase.subscribe();
-            let ended = phase.wait_for(|phase| matches!(phase, Phase::Ended(_)));
-            let _ = tokio::time::timeout(NEWS, ended).await;
+        if matches!(exec.phase(), Phase::Starting | Phase::Running(_)) {
+            if let Ok(handle) = self.inner().registry.find(&exec.container) {
+                let _ = handle.ask(|reply| Action::Sync { reply }).await;
+            }
         }
         Ok(exec.view())
     }

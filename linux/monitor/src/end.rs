@@ -15,6 +15,11 @@ impl Monitor {
     /// Children have ended (or somebody sent a signal that does not concern us).
     pub(crate) fn on_signals(&mut self) {
         while let Ok(Some(_)) = self.signals.next() {}
+        self.reap();
+    }
+
+    /// Notes the end of every child that has ended.
+    pub(crate) fn reap(&mut self) {
         while let Ok(Some((pid, ended))) = fork::reap() {
             self.reaped(pidfd::to_u32(pid), ended);
         }

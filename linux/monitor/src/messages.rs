@@ -205,6 +205,9 @@ pub enum RequestBody {
         /// Its name inside the container.
         interface: String,
     },
+    /// Does nothing. Its reply comes after the events of all that has happened before: an engine that is asked for an
+    /// exec's exit code by a client which has just seen the exec's end uses it to hear of that end first.
+    Sync,
     /// Ends a monitor whose container was not started, or has ended and waits for a client to take its last output;
     /// closes attached streams.
     Abandon,

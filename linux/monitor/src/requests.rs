@@ -92,6 +92,10 @@ impl Monitor {
                 })?;
                 Ok(Reply::Ok)
             }
+            RequestBody::Sync => {
+                self.reap();
+                Ok(Reply::Ok)
+            }
             RequestBody::Abandon => match self.phase {
                 Phase::Running(_) => Err(Failure::state("the container is running")),
                 Phase::Created | Phase::Ended => {

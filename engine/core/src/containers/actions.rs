@@ -88,6 +88,10 @@ pub(crate) enum Action {
         update: Box<ContainerUpdate>,
         reply: Reply<Vec<String>>,
     },
+    /// Answered when everything that the monitor knows now has been heard.
+    Sync {
+        reply: Reply<()>,
+    },
     Resize {
         exec: Option<String>,
         rows: u16,

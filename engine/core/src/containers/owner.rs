@@ -152,6 +152,9 @@ impl Owner {
             Action::Unpause { reply } => self.unpause(reply).await,
             Action::Rename { name, reply } => drop(reply.send(self.rename(&name))),
             Action::Update { update, reply } => drop(reply.send(self.update(&update))),
+            Action::Sync { reply } => {
+                self.request(RequestBody::Sync, &[], Pending::Done(reply)).await;
+            }
             Action::Resize { exec, rows, cols, reply } => {
                 self.resize(exec, rows, cols, reply).await
             }
