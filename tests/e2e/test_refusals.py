@@ -7,14 +7,17 @@ import stat
 
 import pytest
 
+from support import host
 from support.engine import BRYO, run
 
 
 def refused(args, env=None, timeout=20):
     """Runs a daemon that must not start; returns what it said on stderr."""
+    before = set(host.bryo_processes())
     result = run([BRYO, 'daemon', *args], env=dict(os.environ, **(env or {})), timeout=timeout, check=False)
     assert result.code != 0, 'it started: %r' % result
     assert 'panicked' not in result.err, result
+    assert set(host.bryo_processes()) <= before, 'it left a helper behind: %r' % result
     return result.err
 
 
@@ -178,7 +181,6 @@ def test_unknown_flags_and_hosts(args):
 def test_tcp_without_tls_only_on_loopback(args, own_engine):
     text = refused(['-H', 'tcp://0.0.0.0:0'] + args[2:])
     assert 'tls' in text.lower() and '0.0.0.0' in text
-    from support import host
     port = host.free_port()
     engine = own_engine('-H', 'tcp://127.0.0.1:%d' % port)
     assert host.http_get(port, '/_ping')[1] == b'OK'

@@ -75,7 +75,7 @@ def test_images(py, push):
     image = py.images.pull(name, tag=tag)
     assert full in image.tags and image.attrs['Os'] == 'linux'
     assert image.tag('sdk', '1')
-    saved = b''.join(py.images.get('sdk:1').save(named=True))
+    saved = b''.join(py.images.get('sdk:1').save(named='sdk:1'))
     py.images.remove('sdk:1')
     loaded = py.images.load(saved)
     assert loaded[0].id == image.id and 'sdk:1' in loaded[0].tags

@@ -65,7 +65,7 @@ class Engine:
         self.cli_config = os.path.join(self.work, 'cli')
         os.makedirs(self.cli_config, exist_ok=True)
         self.write_config(config or {})
-        self.process = None
+        self.process, self.others = None, None
 
     # ---- life ----
     def write_config(self, config):
@@ -77,6 +77,8 @@ class Engine:
                 '--config-file', self.config_file] + self.flags
 
     def spawn(self):
+        if self.others is None:
+            self.others = set(host.bryo_processes())
         log = open(self.log, 'ab')
         env = dict(os.environ, **self.environment)
         self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env,
@@ -142,10 +144,10 @@ class Engine:
             return str(e)
 
     def helpers(self):
-        """Pids of holder, gate and monitors: processes of ours whose command line or environment names the exec root,
-        the engine itself excepted."""
+        """Pids of holder, gate and monitors: Bryo's processes of this user that were not there before this engine was first
+        started. (Their environment cannot be read from outside their user namespace.)"""
         own = self.process.pid if self.process else None
-        return [p for p in host.pids_mentioning(self.run) if p != own and p != os.getpid()]
+        return [p for p in host.bryo_processes() if p != own and p not in (self.others or ())]
 
     # ---- clients ----
     @property

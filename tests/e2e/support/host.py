@@ -40,13 +40,10 @@ def alive(pid):
     return state is not None and not state.startswith(('Z', 'X'))
 
 
-def pids_mentioning(text):
-    """Processes whose command line or environment contains `text`, as far as the caller may look."""
-    found = []
-    for pid in pids():
-        if text.encode() in read('/proc/%d/cmdline' % pid) + read('/proc/%d/environ' % pid):
-            found.append(pid)
-    return found
+def bryo_processes():
+    """Bryo's processes of this user: the engine, and holders, gates and monitors, which rename themselves `bryo: …`."""
+    return [p for p in pids() if uid_of(p) == os.getuid() and alive(p)
+            and (command_line(p).startswith('bryo:') or ' daemon ' in command_line(p) and 'bryo' in command_line(p))]
 
 
 def find(command):
