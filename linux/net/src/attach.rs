@@ -163,14 +163,13 @@ fn set_up_inside(inside: &Socket, endpoint: &Endpoint) -> Result<u32, Error> {
         .context(format!("find interface {}", endpoint.interface))?;
     let mut batch = Batch::new();
     rtnl::link_up(&mut batch, rtnl::LOOPBACK);
-    if endpoint.ipv6.is_none() {
-        rtnl::no_link_local(&mut batch, index);
-    }
+    rtnl::no_link_local(&mut batch, index);
     rtnl::link_up(&mut batch, index);
     if let Some((address, prefix)) = endpoint.ipv4 {
         rtnl::add_address(&mut batch, index, address.into(), prefix);
     }
     if let Some((address, prefix)) = endpoint.ipv6 {
+        rtnl::add_address(&mut batch, index, rtnl::link_local(endpoint.mac), 64);
         rtnl::add_address(&mut batch, index, address.into(), prefix);
     }
     let gateways = [endpoint.gateway4.map(IpAddr::V4), endpoint.gateway6.map(IpAddr::V6)];

@@ -133,8 +133,18 @@ pub fn link_up_with_mtu(batch: &mut Batch, index: u32, mtu: u32) {
     });
 }
 
-/// Keeps the kernel from giving a link a link-local IPv6 address of its own.
+/// The kernel has IPv6 (it can be left out, or switched off at boot).
+pub fn has_ipv6() -> bool {
+    std::path::Path::new("/proc/sys/net/ipv6/conf/all").exists()
+}
+
+/// Keeps the kernel from giving a link a link-local IPv6 address of its own. Where there is IPv6 it gets
+/// [`link_local`] instead, which is usable at once: the kernel's own is not before duplicate detection is through, one
+/// or two seconds, and without it no neighbour is looked for.
 pub fn no_link_local(batch: &mut Batch, index: u32) {
+    if !has_ipv6() {
+        return;
+    }
     batch.message("switch automatic IPv6 addresses off", NEWLINK, ACK, |m| {
         m.raw(&link_header(0, index, 0, 0)).nest(IFLA_AF_SPEC, |families| {
             families.nest(u16::from(AF_INET6), |v6| {
@@ -142,6 +152,16 @@ pub fn no_link_local(batch: &mut Batch, index: u32) {
             });
         });
     });
+}
+
+/// The link-local address that belongs to a hardware address (RFC 4291, appendix A).
+pub fn link_local(mac: [u8; 6]) -> IpAddr {
+    let [a, b, c, d, e, f] = mac;
+    let tail = [a ^ 2, b, c, 0xff, 0xfe, d, e, f];
+    let mut octets = [0; 16];
+    octets[..2].copy_from_slice(&[0xfe, 0x80]);
+    octets[8..].copy_from_slice(&tail);
+    IpAddr::V6(octets.into())
 }
 
 /// Keeps a bridge's port from reaching other isolated ports (Linux 4.18); the bridge itself stays reachable.

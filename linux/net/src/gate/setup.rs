@@ -13,7 +13,6 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use bryo_sys::netlink::{Batch, Family, Refused, Socket};
 use bryo_sys::sockopt::{self, Ip};
@@ -49,7 +48,7 @@ pub struct Inside {
 
 /// Sets the calling thread's network namespace up.
 pub fn set_up(mtu: u32) -> Result<Inside, Error> {
-    let v6 = Path::new("/proc/sys/net/ipv6/conf/all").exists();
+    let v6 = rtnl::has_ipv6();
     general_sysctls(v6)?;
     let route = Socket::open(Family::Route).context("open a netlink socket")?;
     let tun = tun_device(&route, mtu, v6)?;
@@ -80,21 +79,16 @@ pub fn add_bridge(network: &Network) -> Result<(), Error> {
     socket.submit(batch).context(format!("make bridge {name}"))?;
     let index = socket.interface(name).context(format!("find bridge {name}"))?;
     let mut batch = Batch::new();
-    if network.ipv6.is_none() {
-        rtnl::no_link_local(&mut batch, index);
-    }
+    rtnl::no_link_local(&mut batch, index);
     rtnl::link_up(&mut batch, index);
     if let Some((address, prefix)) = network.ipv4 {
         rtnl::add_address(&mut batch, index, address.into(), prefix);
     }
     if let Some((address, prefix)) = network.ipv6 {
+        rtnl::add_address(&mut batch, index, rtnl::link_local(bridge_mac(network)), 64);
         rtnl::add_address(&mut batch, index, address.into(), prefix);
     }
-    match socket.submit(batch) {
-        // A kernel without IPv6 cannot be told to leave it alone.
-        Err(e) if e.errno == Errno::AFNOSUPPORT && network.ipv6.is_none() => Ok(()),
-        other => other.context(format!("give bridge {name} its addresses")),
-    }
+    socket.submit(batch).context(format!("give bridge {name} its addresses"))
 }
 
 /// Takes a bridge away; one that is not there is no error.
@@ -123,9 +117,7 @@ fn tun_device(route: &Socket, mtu: u32, v6: bool) -> Result<OwnedFd, Error> {
     sysctl(&format!("ipv4/conf/{TUN}/accept_local"), "1")?;
     sysctl(&format!("ipv4/conf/{TUN}/rp_filter"), "0")?;
     let mut batch = Batch::new();
-    if v6 {
-        rtnl::no_link_local(&mut batch, index);
-    }
+    rtnl::no_link_local(&mut batch, index);
     rtnl::link_up_with_mtu(&mut batch, index, mtu);
     rtnl::link_up(&mut batch, rtnl::LOOPBACK);
     for v6 in [false, true].into_iter().take(if v6 { 2 } else { 1 }) {
