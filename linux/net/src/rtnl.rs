@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use bryo_sys::netlink::{ACK, Batch, CREATE, EXCL, Payload, REPLACE};
+use bryo_sys::netlink::{ACK, Batch, CREATE, EXCL, Payload, REPLACE, attributes};
 
 const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
@@ -13,6 +13,8 @@ const GETLINK: u16 = 18;
 const SETLINK: u16 = 19;
 const NEWADDR: u16 = 20;
 const NEWROUTE: u16 = 24;
+const GETROUTE: u16 = 26;
+const NEWNEIGH: u16 = 28;
 const NEWRULE: u16 = 32;
 const DELRULE: u16 = 33;
 
@@ -118,12 +120,41 @@ pub fn get_link(batch: &mut Batch, index: u32) {
     });
 }
 
-/// In an answer to [`get_link`]: the link is fully up (`IF_OPER_UP`).
-pub fn is_up(answer: &[u8]) -> bool {
-    const IFLA_OPERSTATE: u16 = 16;
-    const UP: &[u8] = &[6];
-    let attributes = answer.get(16..).unwrap_or(&[]);
-    bryo_sys::netlink::attributes(attributes).any(|(k, v)| k == IFLA_OPERSTATE && v == UP)
+/// What an answer to [`get_link`] says.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Link {
+    /// The link is fully up (`IF_OPER_UP`).
+    pub up: bool,
+    /// Its hardware address.
+    pub mac: [u8; 6],
+}
+
+impl Link {
+    /// Reads an answer.
+    pub fn read(answer: &[u8]) -> Link {
+        const IFLA_OPERSTATE: u16 = 16;
+        let mut link = Link::default();
+        for (kind, value) in attributes(answer.get(16..).unwrap_or(&[])) {
+            match kind {
+                IFLA_OPERSTATE => link.up = value == [6],
+                IFLA_ADDRESS => link.mac = value.try_into().unwrap_or_default(),
+                _ => {}
+            }
+        }
+        link
+    }
+}
+
+/// Tells a link the hardware address of a neighbour, as if learnt a while ago (`NUD_STALE`): the first packet needs no
+/// question, and the kernel verifies the answer later.
+pub fn add_neighbour(batch: &mut Batch, index: u32, address: IpAddr, mac: [u8; 6]) {
+    const NUD_STALE: u8 = 4;
+    batch.message("add a neighbour", NEWNEIGH, ACK | CREATE | REPLACE, |m| {
+        let [a, b, c, d] = index.to_ne_bytes();
+        let [low, high] = u16::from(NUD_STALE).to_ne_bytes();
+        m.raw(&[family(address), 0, 0, 0, a, b, c, d, low, high, 0, 0]);
+        m.attr(1, &octets(address)).attr(2, &mac);
+    });
 }
 
 /// Sets a link's MTU and brings it up.
@@ -240,7 +271,6 @@ fn route_body(m: &mut Payload<'_>, route: Route) {
     const SCOPE_LINK: u8 = 253;
     const SCOPE_HOST: u8 = 254;
     const TYPE_UNICAST: u8 = 1;
-    const TYPE_LOCAL: u8 = 2;
     let (v6, table, scope, kind, index) = match route {
         Route::Default { gateway, index } => {
             (gateway.is_ipv6(), TABLE_MAIN, SCOPE_UNIVERSE, TYPE_UNICAST, index)
@@ -255,6 +285,23 @@ fn route_body(m: &mut Payload<'_>, route: Route) {
     }
     m.u32(RTA_OIF, index);
 }
+
+/// Asks where packets to an address go.
+pub fn get_route(batch: &mut Batch, address: IpAddr) {
+    const RTA_DST: u16 = 1;
+    let bits = if address.is_ipv6() { 128 } else { 32 };
+    batch.message("look up a route", GETROUTE, ACK, |m| {
+        m.raw(&[family(address), bits, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        m.attr(RTA_DST, &octets(address));
+    });
+}
+
+/// An answer to [`get_route`] says: to this namespace itself.
+pub fn is_local(answer: &[u8]) -> bool {
+    answer.get(7) == Some(&TYPE_LOCAL)
+}
+
+const TYPE_LOCAL: u8 = 2;
 
 /// Loopback's index in every network namespace.
 pub const LOOPBACK: u32 = 1;

@@ -21,6 +21,7 @@ use rustix::io::Errno;
 use rustix::net::SocketType;
 
 use super::servant::transparent;
+use crate::attach::wait_until_own;
 use crate::error::{Context, Error};
 use crate::firewall::{self, Listeners, MARK_LOCAL, MARK_TUN, TUN};
 use crate::messages::Network;
@@ -88,7 +89,11 @@ pub fn add_bridge(network: &Network) -> Result<(), Error> {
         rtnl::add_address(&mut batch, index, rtnl::link_local(bridge_mac(network)), 64);
         rtnl::add_address(&mut batch, index, address.into(), prefix);
     }
-    socket.submit(batch).context(format!("give bridge {name} its addresses"))
+    socket.submit(batch).context(format!("give bridge {name} its addresses"))?;
+    if let Some((address, _)) = network.ipv6 {
+        wait_until_own(&socket, address.into());
+    }
+    Ok(())
 }
 
 /// Takes a bridge away; one that is not there is no error.
