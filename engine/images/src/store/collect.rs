@@ -19,21 +19,15 @@ const KEEP_PARTIAL: Duration = Duration::from_secs(7 * 24 * 3600);
 impl Store {
     /// Removes what nothing refers to. The result names the layers that went and tells the bytes.
     pub(super) fn sweep(&self) -> Result<(Vec<Digest>, u64)> {
-        let (gone, doomed) = self.take_away_layers()?;
-        let mut freed = 0;
-        for (folder, size) in doomed {
-            crate::tree::remove(&folder)?;
-            freed += size;
-        }
+        let (gone, folders, mut freed) = self.take_away_layers()?;
+        discard(folders);
         freed += self.sweep_blobs()?;
         freed += self.sweep_partial()?;
         Ok((gone, freed))
     }
 
-    /// Takes unreferenced layers out of the way at once; their files are removed by the caller,
-    /// without holding the lock.
-    #[expect(clippy::type_complexity, reason = "named by its two users, right here")]
-    fn take_away_layers(&self) -> Result<(Vec<Digest>, Vec<(PathBuf, u64)>)> {
+    /// Takes unreferenced layers out of the way at once: ids, folders to be removed, bytes.
+    fn take_away_layers(&self) -> Result<(Vec<Digest>, Vec<PathBuf>, u64)> {
         let held_by_containers = self.layers_of_containers()?;
         let mut state = self.state_mut();
         let leases = self.leases();
@@ -44,15 +38,16 @@ impl Store {
         needed.extend(leases.keys());
         let gone: Vec<Digest> =
             state.layers.keys().filter(|id| !needed.contains(id)).copied().collect();
-        let mut doomed = Vec::new();
+        let (mut folders, mut bytes) = (Vec::new(), 0);
         for id in &gone {
-            let away = self.layout().layers().join(".new").join(format!("gone-{}", id.hex()));
+            let name = format!("gone-{:016x}", rand::random::<u64>());
+            let away = self.layout().layers().join(".new").join(name);
             let place = self.layout().layer(*id);
             fs::rename(&place, &away).at("move away", &place)?;
-            let size = state.layers.remove(id).map_or(0, |l| l.size);
-            doomed.push((away, size));
+            bytes += state.layers.remove(id).map_or(0, |l| l.size);
+            folders.push(away);
         }
-        Ok((gone, doomed))
+        Ok((gone, folders, bytes))
     }
 
     fn sweep_blobs(&self) -> Result<u64> {
@@ -80,11 +75,29 @@ impl Store {
     /// Removes what killed processes left half-made. Only at open, when nothing runs.
     pub(super) fn clear_leftovers(&self) -> Result<()> {
         let new = self.layout().layers().join(".new");
-        for entry in fs::read_dir(&new).at("read", &new)? {
-            crate::tree::remove(&entry.at("read", &new)?.path())?;
-        }
+        let entries = fs::read_dir(&new).at("read", &new)?;
+        discard(entries.filter_map(|e| e.ok().map(|e| e.path())).collect());
         remove_files(&self.layout().root().join("partial"), |name, _| name.starts_with("new-"))?;
         remove_files(self.layout().root(), |name, _| name.contains(".tmp-")).map(drop)
+    }
+}
+
+/// Removes folders that nobody sees any more, in a thread: a large layer on a busy disk takes its
+/// time, and neither `rmi` nor the start of the daemon should wait for it. What is not done when the
+/// process ends is done after the next open.
+fn discard(folders: Vec<PathBuf>) {
+    if folders.is_empty() {
+        return;
+    }
+    let work = move || {
+        for folder in folders {
+            if let Err(e) = crate::tree::remove(&folder) {
+                tracing::warn!(error = %e, "a removed layer's files are still there");
+            }
+        }
+    };
+    if let Err(e) = std::thread::Builder::new().name("remove".to_owned()).spawn(work) {
+        tracing::warn!(error = %e, "removed layers' files stay until the next start");
     }
 }
 

@@ -20,7 +20,7 @@ use super::ExtractOptions;
 use crate::error::{At, Error, ErrorKind, Result};
 use crate::merged::stat_at;
 use crate::tar::{Entry, Kind, Reader};
-use crate::unpack::attributes::{Owners, set_at, set_on_fd, set_times};
+use crate::unpack::attributes::{Fresh, Owners, set_at, set_on_fd, set_times};
 use crate::unpack::entry::write_data;
 use crate::unpack::folders::{name_of, split};
 
@@ -69,8 +69,9 @@ impl Extraction<'_> {
         // The destination itself stays as it is.
         let Some((name, parents)) = names.split_last() else { return Ok(()) };
         let owner = match self.options.owner {
-            Some(owner) => owner,
-            None => self.owners.of(entry)?,
+            // In single-id mode there is only one owner to have.
+            Some(owner) if !self.options.ids.single => owner,
+            _ => self.owners.of(entry)?,
         };
         let parent = self.parent(entry, parents)?;
         let parent = parent.as_fd();
@@ -150,7 +151,7 @@ impl Extraction<'_> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(parent, name, flags, Mode::empty())
             .at("open the folder", name_of(&entry.path))?;
-        set_on_fd(fd.as_fd(), entry, owner, false, &mut Vec::new())?;
+        set_on_fd(fd.as_fd(), entry, owner, Fresh::default(), &mut Vec::new())?;
         self.folder_times.push((names.join(&b'/'), entry.mtime));
         Ok(())
     }
@@ -196,6 +197,6 @@ fn file(
     };
     let mut file = File::from(fd);
     write_data(reader, entry, &mut file)?;
-    set_on_fd(file.as_fd(), entry, owner, false, &mut Vec::new())?;
+    set_on_fd(file.as_fd(), entry, owner, Fresh::default(), &mut Vec::new())?;
     set_times(file.as_fd(), &entry.path, entry.mtime)
 }

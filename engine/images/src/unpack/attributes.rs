@@ -52,19 +52,29 @@ impl<'a> Owners<'a> {
     }
 }
 
-/// Sets everything on an open file. `fresh_mode` says that the file was made with exactly the
-/// permission bits it should have.
+/// What a file has already that was just made.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Fresh {
+    /// The owner it should have.
+    pub owner: bool,
+    /// The permission bits it should have (but not setuid, setgid, sticky).
+    pub mode: bool,
+}
+
+/// Sets everything on an open file that it does not have yet.
 pub(crate) fn set_on_fd(
     fd: BorrowedFd<'_>,
     entry: &Entry,
     owner: (u32, u32),
-    fresh_mode: bool,
+    fresh: Fresh,
     notes: &mut Vec<String>,
 ) -> Result<()> {
-    // A setgid parent folder would hand its group down, so the group is never taken for granted.
-    let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
-    rustix::fs::fchown(fd, Some(uid), Some(gid)).at("set the owner of", name_of(&entry.path))?;
-    if !fresh_mode || entry.mode & 0o7000 != 0 {
+    if !fresh.owner {
+        let (uid, gid) = (Uid::from_raw(owner.0), Gid::from_raw(owner.1));
+        rustix::fs::fchown(fd, Some(uid), Some(gid))
+            .at("set the owner of", name_of(&entry.path))?;
+    }
+    if !fresh.mode || entry.mode & 0o7000 != 0 {
         rustix::fs::fchmod(fd, Mode::from(entry.mode))
             .at("set the mode of", name_of(&entry.path))?;
     }

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::attributes::{set_at, set_on_fd, set_opaque, set_times};
+use super::attributes::{Fresh, set_at, set_on_fd, set_opaque, set_times};
 use super::folders::{Way, name_of, open_folder, split};
 use super::{Applied, Unpacker};
 use crate::error::{At, Error, Result};
@@ -79,7 +79,8 @@ impl Unpacker<'_> {
     fn set_folder(&mut self, fd: BorrowedFd<'_>, entry: &Entry, path: Vec<u8>) -> Result<()> {
         let owner = self.owners.of(entry)?;
         let mut notes = Vec::new();
-        set_on_fd(fd, entry, owner, false, &mut notes)?;
+        set_on_fd(fd, entry, owner, Fresh::default(), &mut notes)?;
+        self.folders.mode_changed();
         notes.into_iter().for_each(|n| self.applied.note(n));
         self.applied.implicit.remove(&path);
         self.folder_times.push((path, entry.mtime));
@@ -124,6 +125,7 @@ impl Unpacker<'_> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from(entry.mode & 0o777);
+        let own = owner == self.own && !self.folders.hands_group_down();
         let parent = self.folders.current();
         let fd = match rustix::fs::openat(parent, name, flags, mode) {
             Err(Errno::EXIST) => {
@@ -136,7 +138,8 @@ impl Unpacker<'_> {
         let mut file = File::from(fd);
         write_data(reader, entry, &mut file)?;
         let mut notes = Vec::new();
-        set_on_fd(file.as_fd(), entry, owner, self.options.umask_is_zero, &mut notes)?;
+        let fresh = Fresh { owner: own, mode: self.options.umask_is_zero };
+        set_on_fd(file.as_fd(), entry, owner, fresh, &mut notes)?;
         set_times(file.as_fd(), &entry.path, entry.mtime)?;
         notes.into_iter().for_each(|n| self.applied.note(n));
         Ok(())

@@ -26,6 +26,8 @@ const MAX_OPEN: usize = 64;
 pub(crate) struct Folders {
     root: OwnedFd,
     open: Vec<(Vec<u8>, Option<OwnedFd>)>,
+    /// The current folder hands its group down (setgid).
+    setgid: Option<bool>,
 }
 
 /// What was met on the way to a parent.
@@ -60,7 +62,7 @@ pub(crate) fn split(path: &[u8]) -> Result<Vec<&[u8]>> {
 impl Folders {
     /// Starts in `root`.
     pub fn new(root: OwnedFd) -> Folders {
-        Folders { root, open: Vec::new() }
+        Folders { root, open: Vec::new(), setgid: None }
     }
 
     /// The folder that is open now.
@@ -74,6 +76,9 @@ impl Folders {
     pub fn enter(&mut self, entry: &[u8], names: &[&[u8]]) -> Result<Way> {
         let common = self.open.iter().zip(names).take_while(|((open, _), name)| open == *name);
         let mut common = common.count();
+        if common != self.open.len() {
+            self.setgid = None;
+        }
         self.open.truncate(common);
         if self.open.last().is_some_and(|(_, fd)| fd.is_none()) {
             self.open.clear();
@@ -99,8 +104,25 @@ impl Folders {
         Ok(Way::Open)
     }
 
+    /// Whether what is made in the current folder gets the folder's group instead of the maker's. Asked
+    /// once for each folder that is entered.
+    pub fn hands_group_down(&mut self) -> bool {
+        if let Some(known) = self.setgid {
+            return known;
+        }
+        let stat = rustix::fs::fstat(self.current());
+        let setgid = stat.map_or(true, |s| s.st_mode & 0o2000 != 0);
+        *self.setgid.insert(setgid)
+    }
+
+    /// Forgets what [`Folders::hands_group_down`] found, because a folder's mode was changed.
+    pub fn mode_changed(&mut self) {
+        self.setgid = None;
+    }
+
     /// Takes note of a folder just made in the current one.
     pub fn push(&mut self, name: &[u8], fd: OwnedFd) {
+        self.setgid = None;
         self.open.push((name.to_vec(), Some(fd)));
         if let Some(old) = self.open.len().checked_sub(MAX_OPEN + 1)
             && let Some((_, fd)) = self.open.get_mut(old)

@@ -106,6 +106,8 @@ pub(crate) struct Unpacker<'a> {
     pub(crate) applied: Applied,
     /// Times of folders, set at the end: writing into a folder changes them.
     pub(crate) folder_times: Vec<(Vec<u8>, (i64, u32))>,
+    /// Whom new files belong to.
+    pub(crate) own: (u32, u32),
     root: OwnedFd,
     space: u64,
     since_check: u64,
@@ -163,6 +165,7 @@ impl<'a> Unpacker<'a> {
             folders: Folders::new(root.try_clone().at("open", dir)?),
             applied,
             folder_times: Vec::new(),
+            own: (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()),
             root,
             space: 0,
             since_check: 0,

@@ -85,6 +85,7 @@ fn owners_modes_times_and_links() {
     let mut setuid = entry("bin/su", Kind::File);
     (setuid.mode, setuid.uid, setuid.gid) = (0o4755, 0, 42);
     let mut owned = entry("home/me/", Kind::Folder);
+    // Setgid: what is made in it must still get the group that the archive says.
     (owned.mode, owned.uid, owned.gid) = (0o2700, 1000, 1000);
     let applied = place
         .apply(&archive(&[
