@@ -6,7 +6,7 @@
 use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 
-use bryo_sys::ns::Kind;
+use bryo_sys::ns::{self, Kind};
 use bryo_sys::rooted::Root;
 use bryo_sys::{fork, keyring, loopback, process as sys_process, pty};
 use oci_spec::runtime::Spec;
@@ -30,6 +30,9 @@ pub(crate) struct Container<'a> {
     pub(crate) program: Program<'a>,
     /// Hidden from the other processes of a joined pid namespace.
     pub(crate) concealed: bool,
+    /// Born in a cgroup of its own: the cgroup namespace is made afterwards, since clone3 would take the parent's
+    /// cgroup for its root (cgroup_namespaces(7)).
+    pub(crate) late_cgroup: bool,
 }
 
 /// Runs `body` in the child and never returns; a failure is told to the parent.
@@ -47,12 +50,15 @@ pub(crate) fn finish(line: &Line, body: impl FnOnce() -> Result<Infallible>) -> 
 impl Container<'_> {
     /// The child's life.
     pub(crate) fn run(&self, line: &Line) -> Result<Infallible> {
-        if self.concealed {
-            let message = Message::Born(Namespaces::own()?);
-            line.send(&message).context(|| "sending my namespaces")?;
-        }
         if self.spaces.makes(Kind::User) {
             expect(line, |m| matches!(m, Message::Mapped))?;
+        }
+        if self.late_cgroup {
+            ns::unshare(&[Kind::Cgroup]).context(|| "making the cgroup namespace")?;
+        }
+        if self.concealed || self.late_cgroup {
+            let message = Message::Born(Namespaces::own()?);
+            line.send(&message).context(|| "sending my namespaces")?;
         }
         if !self.concealed {
             // A concealed child inherited it from the helper; its own file is out of reach.

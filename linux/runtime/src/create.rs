@@ -22,6 +22,8 @@ use crate::{fuse, mounts, namespaces, seccomp, sysctl};
 pub struct Created {
     child: Child,
     namespaces: Option<Namespaces>,
+    /// The child sends its namespaces.
+    announces: bool,
     terminal: Option<OwnedFd>,
     ready: bool,
     fuse: Option<FuseLayers>,
@@ -67,6 +69,7 @@ pub fn create(spec: &Spec, options: CreateOptions) -> Result<Created> {
     let filter = seccomp::of_spec(spec, options.seccomp)?;
     let maps = if spaces.makes(Kind::User) { Some(IdMaps::of_spec(spec)?) } else { None };
     let concealed = spaces.joins(Kind::Pid) || spaces.joins(Kind::User);
+    let late_cgroup = options.cgroup.is_some() && spaces.makes(Kind::Cgroup);
     let container = Container {
         spec,
         mounts: mounts::plan(spec)?,
@@ -75,19 +78,23 @@ pub fn create(spec: &Spec, options: CreateOptions) -> Result<Created> {
         rootfs: &options.rootfs,
         stdio: &options.stdio,
         concealed,
+        late_cgroup,
     };
     let (ours, theirs) = Line::pair()?;
     let child = || container.run(&theirs);
-    let (kinds, cgroup) = (&container.spaces.new, options.cgroup.as_deref());
+    let mut kinds = container.spaces.new.clone();
+    kinds.retain(|k| *k != Kind::Cgroup || !late_cgroup);
+    let cgroup = options.cgroup.as_deref();
     let born = if container.spaces.joined.is_empty() {
-        birth::direct(kinds, cgroup, &theirs, child)?
+        birth::direct(&kinds, cgroup, &theirs, child)?
     } else {
-        birth::joined(kinds, cgroup, &theirs, || join(&container), child)?
+        birth::joined(&kinds, cgroup, &theirs, || join(&container), child)?
     };
     drop(theirs);
     let created = Created {
         child: Child { born: Some(born), line: ours, executing: false },
         namespaces: None,
+        announces: concealed || late_cgroup,
         terminal: None,
         ready: false,
         fuse: layers(&options.rootfs),
@@ -165,13 +172,10 @@ impl Created {
 
     /// All its namespaces.
     pub fn namespaces(&mut self) -> Result<&Namespaces> {
-        if self.namespaces.is_none() {
-            match Namespaces::of_process(self.pid()) {
-                Ok(namespaces) => self.namespaces = Some(namespaces),
-                // A concealed child sends them as its first message.
-                Err(_) => self.pump(|created| created.namespaces.is_some())?,
-            }
+        if self.namespaces.is_none() && !self.announces {
+            self.namespaces = Some(Namespaces::of_process(self.pid())?);
         }
+        self.pump(|created| created.namespaces.is_some())?;
         self.namespaces.as_ref().ok_or_else(|| Error::other("the namespaces are not known"))
     }
 

@@ -4,15 +4,14 @@
 //! itself), everything else is mounted below it, and `pivot_root` puts it in the old root's place. The old root is then
 //! detached: no path of the host can be named afterwards.
 
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use bryo_sys::mount::{self, Attributes, Change, Maker, Propagation};
 use bryo_sys::rooted::Root;
 use rustix::fs::{CWD, Mode, OFlags};
 
-use crate::error::{Context, Error, Result, plain};
+use crate::error::{Context, Error, Result};
 use crate::mounts::{Failure, explain, open_folder};
 use crate::options::Rootfs;
 use crate::sync::{Line, Message};
@@ -78,59 +77,30 @@ fn overlay_by_layer(
     Ok(maker.mount(Attributes::NONE)?)
 }
 
-/// mount(2): its options must fit one page, so long lists use paths relative to the layers' common folder.
+/// mount(2), whose options must fit one page: every folder is named by the number of its descriptor, with
+/// `/proc/self/fd` as the working folder meanwhile. So names need no escaping and hundreds of layers fit.
 fn overlay_classic(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd> {
-    const PAGE: usize = 4096;
-    let common = common_folder(lower);
-    let mut data = b"userxattr,upperdir=".to_vec();
-    data.extend(escape(upper, b","));
-    data.extend(b",workdir=");
-    data.extend(escape(work, b","));
-    data.extend(b",lowerdir=");
-    for (index, layer) in lower.iter().enumerate() {
-        if index > 0 {
-            data.push(b':');
-        }
-        data.extend(escape(layer.strip_prefix(&common).unwrap_or(layer), b":,"));
-    }
-    let what = format!("mounting an overlay of {} layers on {}", lower.len(), upper.display());
-    if data.len() >= PAGE {
-        return Err(Error::other(format!(
-            "{what}: the layers' names take {} bytes and this kernel's mount call one page; Linux 6.5 has no \
-             such limit",
-            data.len()
-        )));
-    }
+    let what = || format!("mounting an overlay of {} layers on {}", lower.len(), upper.display());
+    let open = |path: &Path| {
+        open_folder(path).context(|| format!("{}: opening {}", what(), path.display()))
+    };
+    let layers = lower.iter().map(|l| open(l)).collect::<Result<Vec<_>>>()?;
+    let (upper_fd, work_fd) = (open(upper)?, open(work)?);
+    let numbers: Vec<_> = layers.iter().map(|fd| fd.as_raw_fd().to_string()).collect();
+    let data = format!(
+        "userxattr,lowerdir={},upperdir={},workdir={}",
+        numbers.join(":"),
+        upper_fd.as_raw_fd(),
+        work_fd.as_raw_fd()
+    );
     let here = rustix::fs::openat(CWD, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
         .context(|| "opening the working folder")?;
-    rustix::process::chdir(&common).context(|| format!("entering {}", common.display()))?;
-    let mounted = open_folder(upper)
-        .and_then(|target| mount::classic("overlay", target.as_fd(), "overlay", &data));
+    rustix::process::chdir("/proc/self/fd").context(|| "entering /proc/self/fd")?;
+    let mounted = mount::classic("overlay", upper_fd.as_fd(), "overlay", data.as_bytes());
     rustix::process::fchdir(&here).context(|| "returning to the working folder")?;
-    mounted.map_err(|e| Error::other(format!("{what}: {}", plain(&e))))?;
+    mounted.context(what)?;
     // Attached already; a clone of it is attached on top, which does no harm.
-    mount::clone_tree(CWD, upper, false).context(|| what)
-}
-
-fn common_folder(paths: &[PathBuf]) -> PathBuf {
-    let mut common = paths.first().and_then(|p| p.parent()).unwrap_or(Path::new("/")).to_owned();
-    while !paths.iter().all(|p| p.starts_with(&common)) {
-        if !common.pop() {
-            break;
-        }
-    }
-    common
-}
-
-fn escape(path: &Path, special: &[u8]) -> Vec<u8> {
-    let mut escaped = Vec::new();
-    for byte in path.as_os_str().as_bytes() {
-        if special.contains(byte) || *byte == b'\\' {
-            escaped.push(b'\\');
-        }
-        escaped.push(*byte);
-    }
-    escaped
+    mount::clone_tree(CWD, upper, false).context(what)
 }
 
 /// A FUSE mount whose server is the parent's business: it gets the descriptor and runs `fuse-overlayfs` outside of
@@ -145,7 +115,7 @@ fn fuse(line: &Line) -> Result<OwnedFd> {
     };
     option("source", "fuse-overlayfs")?;
     option("subtype", "fuse-overlayfs")?;
-    option("fd", &std::os::fd::AsRawFd::as_raw_fd(&device).to_string())?;
+    option("fd", &device.as_raw_fd().to_string())?;
     option("rootmode", "40000")?;
     option("user_id", "0")?;
     option("group_id", "0")?;
@@ -207,16 +177,49 @@ pub(crate) fn read_only(mount: impl AsFd) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bryo_sys::fork;
+    use bryo_sys::ns::{Kind, unshare};
 
-    #[test]
-    fn layers_share_their_longest_folder() {
-        let paths = [PathBuf::from("/a/b/1"), PathBuf::from("/a/b/2"), PathBuf::from("/a/c/3")];
-        assert_eq!(common_folder(&paths), Path::new("/a"));
-        assert_eq!(common_folder(&paths[..2]), Path::new("/a/b"));
+    /// In a user namespace with one id; 77 if there is none.
+    fn staged(body: impl FnOnce() -> Result<bool>) -> i32 {
+        let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+        if unshare(&[Kind::User, Kind::Mount]).is_err() {
+            return 77;
+        }
+        let mapped = std::fs::write("/proc/self/setgroups", "deny")
+            .and_then(|()| std::fs::write("/proc/self/uid_map", format!("0 {uid} 1")))
+            .and_then(|()| std::fs::write("/proc/self/gid_map", format!("0 {gid} 1")));
+        match mapped.context(|| "mapping").and_then(|()| body()) {
+            Ok(true) => 0,
+            Ok(false) => 1,
+            Err(e) => {
+                eprintln!("{e}");
+                2
+            }
+        }
     }
 
+    /// What kernels before 6.5 get.
     #[test]
-    fn separators_are_escaped() {
-        assert_eq!(escape(Path::new("/a:b,c\\"), b":,"), b"/a\\:b\\,c\\\\");
+    fn the_classic_mount_takes_many_layers_with_long_and_odd_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: String| {
+            let path = dir.path().join("with:colon,comma").join("x".repeat(100)).join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            path
+        };
+        let lower: Vec<_> = (0..128).map(|n| path(format!("layer{n}"))).collect();
+        std::fs::write(lower[127].join("deepest"), "x").unwrap();
+        let (upper, work) = (path("upper".into()), path("work".into()));
+        let ended = fork::in_child(|| {
+            staged(|| {
+                let tree = overlay_classic(&lower, &upper, &work)?;
+                Ok(Root::from_fd(tree).exists("deepest") && upper.join("deepest").exists())
+            })
+        });
+        match ended.unwrap().code() {
+            77 => println!("SKIPPED: user namespaces are forbidden here"),
+            code => assert_eq!(code, 0),
+        }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! parent                                   child
-//!   │ ◀── Born + [namespaces] ────────────── │ only a concealed child, whose /proc files the parent cannot open
 //!   │ ─── Mapped ──────────────────────────▶ │ the id maps are written (only with a new user namespace)
+//!   │ ◀── Born + [namespaces] ────────────── │ only if the parent cannot open them by itself (concealed child) or not
+//!   │                                        │ yet (cgroup namespace made after birth)
 //!   │ ◀── Fuse + [/dev/fuse] ─────────────── │ only with fuse-overlayfs: the mount waits for a server
 //!   │ ◀── Ready + [terminal's master]? ───── │ everything but the exec is done
 //!   │ ─── Go ──────────────────────────────▶ │

@@ -39,14 +39,6 @@ pub fn execve(path: &CStr, arguments: &Strings, environment: &Strings) -> io::Re
     Err(io::Error::last_os_error())
 }
 
-/// Marks every descriptor from `first` up close-on-exec (close_range, Linux 5.11).
-pub fn close_on_exec_from(first: u32) -> io::Result<()> {
-    // SAFETY: descriptors stay open; only their flag changes.
-    let r =
-        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-    if r == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
 /// Closes every descriptor from `first` up but `keep`. For a new process that goes on with `keep` alone: whatever else it
 /// inherited must not be dropped or used afterwards.
 pub fn close_others(first: u32, keep: BorrowedFd<'_>) -> io::Result<()> {

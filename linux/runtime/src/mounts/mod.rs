@@ -282,7 +282,9 @@ fn finish(planned: &Planned, mount: BorrowedFd<'_>) -> Result<()> {
     };
     // What was inherited from the host cannot be cleared in a user namespace; only what we would add counts.
     if options.bind || planned.kind == "bind" || planned.kind.starts_with("cgroup") {
-        change(false, Change { set: options.attributes.set, ..Change::default() })?;
+        // The host's cgroup tree is a mount per hierarchy (v1); a bind's words are for its top.
+        let all = planned.kind.starts_with("cgroup");
+        change(all, Change { set: options.attributes.set, ..Change::default() })?;
     }
     change(true, Change { set: options.tree_attributes.set, ..Change::default() })?;
     // A bind without a word of its own is private, as with other runtimes.

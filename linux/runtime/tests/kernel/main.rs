@@ -13,6 +13,7 @@
 )]
 
 mod basics;
+mod cgroup;
 mod mounts;
 mod running;
 mod security;
@@ -31,7 +32,8 @@ const SKIPPED: i32 = 77;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let cases: Vec<Case> = [basics::CASES, mounts::CASES, security::CASES, running::CASES].concat();
+    let cases: Vec<Case> =
+        [basics::CASES, mounts::CASES, security::CASES, running::CASES, cgroup::CASES].concat();
     if words.iter().any(|w| w == "--list") {
         cases.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;
@@ -54,12 +56,22 @@ fn main() -> ExitCode {
 }
 
 fn run(case: fn()) -> i32 {
-    let ended = fork::in_child(|| match stage::enter() {
+    let root = rustix::process::getuid().is_root();
+    let prepare = || match root {
+        true => cgroup::delegate(stage::USER).map_err(|e| format!("delegating a cgroup: {e}")),
+        false => Ok(()),
+    };
+    let child = fork::spawn(|| match prepare().and_then(|()| stage::enter()) {
         Ok(()) => i32::from(catch_unwind(AssertUnwindSafe(case)).is_err()),
         Err(reason) => {
             println!("SKIPPED: {reason}");
             SKIPPED
         }
     });
+    let Ok(child) = child else { return 1 };
+    let ended = fork::wait(child);
+    if root {
+        cgroup::remove(bryo_sys::pidfd::to_u32(child));
+    }
     ended.map_or(1, fork::Ended::code)
 }

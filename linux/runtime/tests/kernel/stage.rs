@@ -14,7 +14,7 @@ use rustix::thread::{Gid, Uid};
 use serde_json::{Value, json};
 
 /// Ids of the ordinary user that root becomes.
-const USER: u32 = 1000;
+pub const USER: u32 = 1000;
 
 /// Subordinate ids that root maps for it.
 const SUBORDINATE: u32 = 300_000;
