@@ -3,6 +3,7 @@
 //! | phase | what may happen | what must not |
 //! |---|---|---|
 //! | open | output is queued and sent, input is read | |
+//! | open, leaving | as open; it is flushed once no output came for a moment | input |
 //! | flushing | what is queued is sent | new output, input |
 //! | lingering | our side is shut down; input is read and dropped until the client closes too | output |
 //! | gone | it is dropped from the list | |
@@ -28,6 +29,10 @@ const HIGH: usize = 256 * 1024;
 
 /// How long a client may take to close its side after we closed ours.
 const LINGER: Duration = Duration::from_secs(3);
+
+/// A client that has ended its input leaves when no output came for this long. Docker closes it at once and so loses the
+/// answer to what it sent last (`echo command | docker attach …`).
+const GRACE: Duration = Duration::from_millis(300);
 
 /// How long a client may read nothing at all of what is left for it.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -73,6 +78,7 @@ pub(super) struct Client {
     queue: Vec<u8>,
     sent: usize,
     phase: Phase,
+    leaving: bool,
     /// The other side is closed both ways: it cannot read any more, but may have sent something before.
     deaf: bool,
     /// When it last took something, or changed its phase.
@@ -95,6 +101,7 @@ impl Client {
             queue: Vec::new(),
             sent: 0,
             phase: Phase::Open,
+            leaving: false,
             deaf: false,
             since: Instant::now(),
             interest: Interest::default(),
@@ -219,6 +226,11 @@ impl Client {
         Input::End
     }
 
+    /// It wants nothing any more but the answer to what it sent.
+    pub(super) fn leave(&mut self) {
+        (self.leaving, self.since) = (true, Instant::now());
+    }
+
     /// No more output for it: what is queued is sent, then the connection is closed.
     pub(super) fn finish(&mut self) {
         if self.phase == Phase::Open {
@@ -244,6 +256,7 @@ impl Client {
         match self.phase {
             Phase::Flushing => Some(self.since + PATIENCE),
             Phase::Lingering => Some(self.since + LINGER),
+            Phase::Open if self.leaving => Some(self.since + GRACE),
             _ => None,
         }
     }
@@ -251,7 +264,10 @@ impl Client {
     /// Gives up a client whose deadline is past.
     pub(super) fn expire(&mut self, now: Instant) {
         if self.deadline().is_some_and(|deadline| now >= deadline) {
-            self.enter(Phase::Gone);
+            match self.phase {
+                Phase::Open => self.finish(),
+                _ => self.enter(Phase::Gone),
+            }
         }
     }
 

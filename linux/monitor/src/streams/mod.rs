@@ -15,7 +15,8 @@
 //! slow client never delays the exit.
 //!
 //! **The end of input.** A client that shuts down its sending side ends the program's stdin if it is an exec's, or the
-//! container's with `stdin_once`, and no terminal. In all other cases that client is detached, as Docker does it.
+//! container's with `stdin_once`, and no terminal. In all other cases that client is detached, as Docker does it, once
+//! the program has been silent for a moment.
 
 mod client;
 mod detach;
@@ -251,7 +252,8 @@ impl Streams {
             match input {
                 Input::Some | Input::None => {}
                 Input::End if ends_stdin => self.stdin.end(),
-                Input::End | Input::Detach => client.finish(),
+                Input::End => client.leave(),
+                Input::Detach => client.finish(),
             }
         }
         self.update(poller);

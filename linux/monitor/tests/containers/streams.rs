@@ -83,6 +83,20 @@ fn stdin_that_is_kept_open_detaches_a_client_that_ends() {
 }
 
 #[test]
+fn a_client_that_sends_a_line_and_ends_gets_the_answer() {
+    let mut c =
+        Container::with(&["sh", "-c", "read x; sleep 0.05; echo got $x; sleep 60"], |config, _| {
+            config.open_stdin = true;
+        });
+    c.start();
+    let mut client = c.attach_with(|s| s.stdin = true);
+    send(&mut client, "word\n");
+    end_input(&client);
+    assert_eq!(read_frames(&mut client).0, b"got word\n");
+    assert!(c.state().exit.is_none());
+}
+
+#[test]
 fn input_that_nobody_reads_is_dropped_once_stdin_is_closed() {
     let mut c = with_stdin("exec <&-; sleep 0.2; echo done");
     let mut client = c.attach_with(|s| s.stdin = true);
