@@ -21,9 +21,9 @@ pub struct LocalTime {
 
 /// Local time of a moment, in seconds since the epoch; none if the year does not fit.
 pub fn local(seconds: i64) -> Option<LocalTime> {
-    let seconds = libc::time_t::try_from(seconds).ok()?;
     let mut parts = MaybeUninit::<libc::tm>::uninit();
-    // SAFETY: both pointers are to live objects; localtime_r writes only into the second.
+    // SAFETY: both pointers are to live objects; localtime_r writes only into the second. `time_t` is 64 bits wide on
+    // every platform that Rust's libc supports here (checked by the type).
     let filled = unsafe { libc::localtime_r(&seconds, parts.as_mut_ptr()) };
     if filled.is_null() {
         return None;
