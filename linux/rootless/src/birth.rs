@@ -94,7 +94,8 @@ fn be_born(
     adopted: Option<IdMaps>,
 ) -> Result<Holder, Stillborn> {
     rustix::process::setsid().map_err(|e| failed("setsid")(e.into()))?;
-    process::set_title("bryo: holder").map_err(failed("set name"))?;
+    process::set_title("bryo: holder", &cradle.exec_root.to_string_lossy())
+        .map_err(failed("set name"))?;
     redirect_streams(cradle.exec_root).map_err(failed("redirect to holder.log"))?;
     let single_id = match adopted {
         Some(ids) => ids.is_single(),

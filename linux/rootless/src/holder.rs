@@ -150,7 +150,8 @@ impl Holder {
         channel: Channel,
         program: impl FnOnce(Channel) -> i32,
     ) -> Result<Reply, String> {
-        let pid = fork::spawn(|| match prepare_child(title, channel) {
+        let exec_root = self.exec_root.to_string_lossy();
+        let pid = fork::spawn(|| match prepare_child(title, &exec_root, channel) {
             Ok(channel) => program(channel),
             Err(e) => {
                 eprintln!("{title}: could not start: {e}");
@@ -286,11 +287,11 @@ fn wait(holder: &Holder) -> io::Result<(bool, bool, Vec<usize>)> {
 }
 
 /// In the child: nothing of the holder's but its namespaces and the channel.
-fn prepare_child(title: &str, channel: Channel) -> io::Result<Channel> {
+fn prepare_child(title: &str, exec_root: &str, channel: Channel) -> io::Result<Channel> {
     let fd: OwnedFd = process::keep_only(channel.into_fd())?;
     signal::reset()?;
     rustix::process::setsid()?;
-    process::set_title(title)?;
+    process::set_title(title, exec_root)?;
     Ok(Channel::from_fd(fd))
 }
 

@@ -4,31 +4,94 @@ use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
-/// Names the process: the kernel's short name (15 bytes, `ps -o comm`) and, as far as there is room, the command line
-/// that `ps` shows. Only for a process whose arguments nobody reads any more.
-pub fn set_title(title: &str) -> io::Result<()> {
-    let name = CString::new(title).map_err(io::Error::other)?;
-    rustix::thread::set_name(&name)?;
-    if let Some((start, end)) = argument_area() {
-        overwrite(start, end, title.as_bytes());
+/// Names the process: `name` is the kernel's short name (15 bytes, `ps -o comm`), and with `detail` behind it the command
+/// line that `ps` shows. Only for a process whose arguments nobody reads any more.
+pub fn set_title(name: &str, detail: &str) -> io::Result<()> {
+    let short = CString::new(name).map_err(io::Error::other)?;
+    rustix::thread::set_name(&short)?;
+    let mut title = name.as_bytes().to_vec();
+    if !detail.is_empty() {
+        title.push(b' ');
+        title.extend_from_slice(detail.as_bytes());
+    }
+    title.push(0);
+    let Some(fields) = stat_fields() else { return Ok(()) };
+    if point_arguments_to(&fields, title.clone()).is_err() {
+        // The kernel was built without CHECKPOINT_RESTORE: as much of it as there is room for.
+        overwrite_arguments(&fields, &title);
     }
     Ok(())
 }
 
-/// Where the kernel put the command line: fields 48 and 49 of /proc/self/stat (since Linux 3.5).
-fn argument_area() -> Option<(usize, usize)> {
+/// The numbers of /proc/self/stat; field 3 is the first (proc_pid_stat(5)).
+fn stat_fields() -> Option<Vec<u64>> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-    let start = fields.nth(45)?.parse().ok()?;
-    let end = fields.next()?.parse().ok()?;
-    (start != 0 && end > start).then_some((start, end))
+    let numbers = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    Some(numbers.map(|n| n.parse().unwrap_or(0)).collect())
+}
+
+fn field(fields: &[u64], number: usize) -> u64 {
+    fields.get(number - 3).copied().unwrap_or(0)
+}
+
+/// `struct prctl_mm_map` of linux/prctl.h.
+#[repr(C)]
+struct MemoryMap {
+    start_code: u64,
+    end_code: u64,
+    start_data: u64,
+    end_data: u64,
+    start_brk: u64,
+    brk: u64,
+    start_stack: u64,
+    arg_start: u64,
+    arg_end: u64,
+    env_start: u64,
+    env_end: u64,
+    auxv: *const u64,
+    auxv_size: u32,
+    exe_fd: u32,
+}
+
+/// Tells the kernel that the command line is `title` (PR_SET_MM_MAP, Linux 3.18; needs no privilege). The text is never
+/// freed: it is the process' name to its end.
+fn point_arguments_to(fields: &[u64], title: Vec<u8>) -> io::Result<()> {
+    let title: &'static [u8] = title.leak();
+    let start = u64::try_from(title.as_ptr().expose_provenance()).map_err(io::Error::other)?;
+    // SAFETY: sbrk(0) moves nothing; it reports the end of the heap segment.
+    let brk = unsafe { libc::sbrk(0) };
+    let map = MemoryMap {
+        start_code: field(fields, 26),
+        end_code: field(fields, 27),
+        start_data: field(fields, 45),
+        end_data: field(fields, 46),
+        start_brk: field(fields, 47),
+        brk: u64::try_from(brk.expose_provenance()).map_err(io::Error::other)?,
+        start_stack: field(fields, 28),
+        arg_start: start,
+        arg_end: start + u64::try_from(title.len()).map_err(io::Error::other)?,
+        env_start: field(fields, 50),
+        env_end: field(fields, 51),
+        auxv: std::ptr::null(),
+        auxv_size: 0,
+        exe_fd: u32::MAX,
+    };
+    // SAFETY: the structure has the layout and the size that are passed; the kernel only notes the addresses, for /proc.
+    let r = unsafe {
+        libc::prctl(libc::PR_SET_MM, libc::PR_SET_MM_MAP, &raw const map, size_of::<MemoryMap>(), 0)
+    };
+    if r == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Writes `text` over the argument area and fills the rest, the last byte included, with zeros: the strings that libc
 /// and std point to stay inside the area and stay terminated.
-fn overwrite(start: usize, end: usize, text: &[u8]) {
-    let room = end - start - 1;
-    let used = text.len().min(room);
+fn overwrite_arguments(fields: &[u64], text: &[u8]) {
+    let bounds = (usize::try_from(field(fields, 48)), usize::try_from(field(fields, 49)));
+    let (Ok(start), Ok(end)) = bounds else { return };
+    if start == 0 || end <= start {
+        return;
+    }
+    let used = text.len().min(end - start - 1);
     let area = std::ptr::with_exposed_provenance_mut::<u8>(start);
     // SAFETY: [start, end) is the stack area that the kernel reports for this process' arguments: mapped, writable,
     // never freed, and never borrowed as a Rust reference (std reads it through C strings anew at each call).
@@ -100,14 +163,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_title_shows_in_comm_and_cmdline() {
+    fn the_title_shows_in_comm_and_cmdline_however_long() {
         let ended = crate::fork::in_child(|| {
-            if set_title("bryo: holder").is_err() {
+            let detail = "/run/user/1000/".repeat(200);
+            if set_title("bryo: holder", &detail).is_err() {
                 return 1;
             }
             let comm = std::fs::read_to_string("/proc/self/comm").unwrap_or_default();
             let cmdline = std::fs::read_to_string("/proc/self/cmdline").unwrap_or_default();
-            i32::from(comm.trim() != "bryo: holder" || !cmdline.starts_with("bryo: holder"))
+            let whole = cmdline == format!("bryo: holder {detail}\0");
+            // Arguments and environment can still be read.
+            let args = std::env::args().count();
+            i32::from(comm.trim() != "bryo: holder" || !whole || args == 0)
+        });
+        assert_eq!(ended.unwrap().code(), 0);
+    }
+
+    #[test]
+    fn the_old_way_uses_the_room_there_is() {
+        let ended = crate::fork::in_child(|| {
+            let Some(fields) = stat_fields() else { return 1 };
+            overwrite_arguments(&fields, b"bryo: holder");
+            let cmdline = std::fs::read_to_string("/proc/self/cmdline").unwrap_or_default();
+            i32::from(!cmdline.starts_with("bryo: holder"))
         });
         assert_eq!(ended.unwrap().code(), 0);
     }
