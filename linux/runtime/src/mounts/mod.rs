@@ -166,8 +166,9 @@ fn bind(root: &Root, planned: &Planned, source: &Path, recursive: bool) -> Resul
     put(root, planned, tree.as_fd())
 }
 
-/// A new tmpfs. Without `mode=` it gets the mode of the folder it covers.
+/// A new tmpfs. Without `mode=` it gets the mode of the folder it covers, or 1777 where there was none, as runc has it.
 fn tmpfs(root: &Root, planned: &Planned, mounted: &mut Mounted) -> Result<()> {
+    let existed = root.exists(&planned.target);
     let target = target(root, planned, true)?;
     let covered = rustix::fs::fstat(&target).context(|| "looking at the target")?;
     let maker = Maker::new("tmpfs").map_err(explain)?;
@@ -176,7 +177,8 @@ fn tmpfs(root: &Root, planned: &Planned, mounted: &mut Mounted) -> Result<()> {
         set(&maker, key, value.as_deref())?;
     }
     if planned.options.value("mode").is_none() {
-        set(&maker, "mode", Some(&format!("{:o}", covered.st_mode & 0o7777)))?;
+        let mode = if existed { covered.st_mode & 0o7777 } else { 0o1777 };
+        set(&maker, "mode", Some(&format!("{mode:o}")))?;
     }
     let attributes = planned.options.attributes.set;
     let writable = attributes.without(Attributes::RDONLY);
