@@ -17,8 +17,9 @@
 //! # Durability
 //! Each change is one `write` into the page cache before the call that caused it is answered: a killed engine loses nothing.
 //! A power cut may lose the last second: `fdatasync` takes milliseconds and would be most of a container's start, so one
-//! thread does it a second after the first change that is not yet on disk, and once more at the end. What a power cut
-//! tears is the file's tail only, which its checksums show; it is cut off at the next open, and says so.
+//! thread does it a second after the first change that is not yet on disk, and once more at the end. Files that a record
+//! refers to and that were just made ([`Records::after`]) are synced before it. What a power cut tears is the file's tail only,
+//! which its checksums show; it is cut off at the next open, and says so.
 //!
 //! # Compaction
 //! When more than half of the file (and 1 MiB) is lines that no longer hold, the ones that do are copied to
@@ -54,6 +55,8 @@ struct Shared {
     path: PathBuf,
     log: Mutex<Log>,
     dirty: AtomicBool,
+    /// Files and folders to be synced first.
+    first: Mutex<Vec<PathBuf>>,
     sync_now: std::sync::mpsc::Sender<()>,
 }
 
@@ -87,6 +90,7 @@ impl Records {
                 path,
                 log: Mutex::new(log),
                 dirty: AtomicBool::new(false),
+                first: Mutex::default(),
                 sync_now,
             }),
         };
@@ -161,6 +165,11 @@ impl Records {
         Ok(())
     }
 
+    /// Has files synced before the records that are written next. One that is gone by then is no matter.
+    pub(crate) fn after(&self, paths: impl IntoIterator<Item = PathBuf>) {
+        lock(&self.shared.first).extend(paths);
+    }
+
     /// Brings everything to disk now.
     pub(crate) fn sync(&self) {
         self.shared.settle();
@@ -171,6 +180,9 @@ impl Shared {
     fn settle(&self) {
         if !self.dirty.swap(false, Ordering::AcqRel) {
             return;
+        }
+        for path in std::mem::take(&mut *lock(&self.first)) {
+            let _ = File::open(path).and_then(|f| f.sync_all());
         }
         // A second handle on the file, so that writers do not wait for the disk.
         let file = lock(&self.log).file.try_clone();

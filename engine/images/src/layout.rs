@@ -205,6 +205,14 @@ pub(crate) fn write_record(path: &Path, record: &impl Serialize) -> Result<()> {
     write().inspect_err(|_| drop(fs::remove_file(&temporary))).at("write", path)
 }
 
+/// Writes a record of a new folder, without waiting for the disk: a power cut may take it away, so its owner syncs it later,
+/// before whatever refers to it. Two `fsync`s would be most of a container's creation.
+pub(crate) fn write_new_record(path: &Path, record: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_vec(record)
+        .map_err(|e| Error::new(ErrorKind::Io, format!("cannot write {}: {e}", path.display())))?;
+    fs::write(path, text).at("write", path)
+}
+
 /// Reads a record; `None` if there is none.
 pub(crate) fn read_record<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>> {
     match fs::read(path) {

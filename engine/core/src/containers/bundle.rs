@@ -47,10 +47,10 @@ pub(super) fn spawn(plan: &Plan) -> Result<Spawned> {
     let layer = inner.images.writable(id).map_err(Error::from)?;
     let layers: Vec<PathBuf> =
         std::iter::once(layer.upper.clone()).chain(layer.lowers.iter().cloned()).collect();
-    let files = write_files(plan)?;
     let mounted = sources(plan)?;
     let bundle = inner.paths.bundle(id);
     make_bundle(&bundle)?;
+    let files = write_files(plan)?;
     let user = user::Files::read(&layers).resolve(&record.spec.user, &record.spec.group_add)?;
     let around = Surroundings {
         single_id: inner.settings.single_id,
@@ -111,7 +111,7 @@ pub(crate) fn defaults(inner: &Inner) -> Defaults {
 /// hostname, hosts and resolv.conf, and where they are bound. A container in another's network has the other's.
 fn write_files(plan: &Plan) -> Result<Vec<(&'static str, PathBuf)>> {
     let Plan { inner, record, .. } = plan;
-    let own = inner.paths.container(&record.id);
+    let own = inner.paths.bundle(&record.id);
     let spec = &record.spec;
     let mut out = Vec::with_capacity(3);
     let hostname = if spec.hostname.is_empty() { short(&record.id) } else { &spec.hostname };
@@ -123,7 +123,7 @@ fn write_files(plan: &Plan) -> Result<Vec<(&'static str, PathBuf)>> {
     let with = match &spec.network_mode {
         NetworkMode::Container(r) => {
             let other = inner.registry.find(r)?.snapshot();
-            inner.paths.container(other.id())
+            inner.paths.bundle(other.id())
         }
         _ => {
             let gateway = endpoints::order_gateway(&plan.endpoints);

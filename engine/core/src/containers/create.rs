@@ -95,6 +95,9 @@ fn prepare(
     })?;
     let made = Undo::new(inner, &id);
     let layer = inner.images.prepare(&id, &image).map_err(Error::from)?;
+    if let Some(place) = layer.upper.parent() {
+        inner.records.after([place.join("writable.json"), place.to_owned()]);
+    }
     let folder = inner.paths.container(&id);
     make_folder(&folder)?;
     if spec.log.driver == "local" {

@@ -134,7 +134,7 @@ impl Snapshot {
     /// What the doors see. Paths are below the two roots.
     pub(crate) fn view(&self, paths: &Paths) -> ContainerView {
         let record = &self.record;
-        let folder = paths.container(&record.id);
+        let folder = paths.bundle(&record.id);
         let file = |name: &str| path_text(&folder.join(name));
         let mut ports = self.state.ports.clone();
         let exposed: &[crate::model::Port] =
@@ -189,12 +189,13 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
-    /// The durable folder of a container.
+    /// The durable folder of a container: its log.
     pub(crate) fn container(&self, id: &str) -> PathBuf {
         self.data_root.join("containers").join(id)
     }
 
-    /// Its bundle, which lives as long as the boot.
+    /// Its bundle, which lives as long as the run: what the monitor reads and writes, and the files that are bound over
+    /// /etc/hosts and its like. It is in memory, where making and removing files costs nothing.
     pub(crate) fn bundle(&self, id: &str) -> PathBuf {
         self.exec_root.join("containers").join(id)
     }

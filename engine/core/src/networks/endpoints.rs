@@ -303,7 +303,7 @@ pub(crate) fn refresh(inner: &Inner, network: &str) {
         let Ok(handle) = inner.registry.find(&id) else { continue };
         let snapshot = handle.snapshot();
         let text = hosts_text(inner, &snapshot.record, &snapshot.state.endpoints);
-        let path = inner.paths.container(&id).join("hosts");
+        let path = inner.paths.bundle(&id).join("hosts");
         if let Err(e) = write_in_place(&path, &text) {
             tracing::warn!("write {}: {e}", path.display());
         }

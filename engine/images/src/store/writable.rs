@@ -11,7 +11,7 @@ use super::{Lease, Store, Usage, WritableLayer};
 use crate::digest::Digest;
 use crate::error::{At, Error, ErrorKind, Result};
 use crate::image::Image;
-use crate::layout::{make_dir, read_record, write_record};
+use crate::layout::{make_dir, read_record, write_new_record};
 use crate::snapshotter::SnapshotterKind;
 use crate::unpack::settle::copy_folder_attributes;
 
@@ -78,7 +78,7 @@ impl Store {
             copy_folder_attributes(&from, &to, b"/")?;
         }
         let record = WritableFile { image: image.id, layers: chain_ids, copied };
-        write_record(&place.join("writable.json"), &record)?;
+        write_new_record(&place.join("writable.json"), &record)?;
         Ok(WritableLayer { upper, work, lowers: if copied { Vec::new() } else { lowers } })
     }
 
