@@ -81,8 +81,10 @@ fn prepare(
     fill_in(inner, &mut spec, &id)?;
     validate::check(&mut spec)?;
     resources::check(&mut spec.resources, inner.cpus)?;
-    let own_limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    validate::ulimits_within(&spec.ulimits, &own_limits)?;
+    if !spec.ulimits.is_empty() {
+        let own_limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+        validate::ulimits_within(&spec.ulimits, &own_limits, &inner.settings.user)?;
+    }
     let warnings = warnings(inner, &spec)?;
     let runtime = runtime(inner, &spec)?;
     let state =

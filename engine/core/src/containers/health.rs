@@ -125,12 +125,21 @@ impl Watch {
     async fn work(self) {
         loop {
             tokio::time::sleep(self.pause()).await;
+            // A frozen container is not asked how it is.
+            if self.is_paused() {
+                continue;
+            }
             let result = self.probe().await;
             let (run, result) = (self.run, Box::new(result));
             if self.queue.send(Action::Health { run, result }).is_err() {
                 return;
             }
         }
+    }
+
+    fn is_paused(&self) -> bool {
+        let found = self.inner.registry.find(&self.id);
+        found.is_ok_and(|c| c.snapshot().status() == crate::model::Status::Paused)
     }
 
     /// In the start period, and not healthy yet, checks come faster.

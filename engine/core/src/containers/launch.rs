@@ -197,10 +197,10 @@ impl Owner {
                 self.state.endpoints.get(&name).map(|e| e.settings.clone()).unwrap_or_default();
             let names = endpoints::dns_names(&self.record, &name, &settings);
             let (id, own) = (&self.record.id, &self.record.name);
-            let view =
+            let mut view =
                 self.inner.networks.join(&record.id, id, own, &settings, names).map_err(within)?;
-            let index = interfaces.len();
-            interfaces.push(endpoints::interface(index, &network, &view, index == 0)?);
+            view.interface = format!("eth{}", interfaces.len());
+            interfaces.push(endpoints::interface(&network, &view, interfaces.is_empty())?);
             self.state.endpoints.insert(name, view);
         }
         if interfaces.is_empty() {

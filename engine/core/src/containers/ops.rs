@@ -269,10 +269,10 @@ impl Owner {
         self.inner.gate.add(network.clone()).await?;
         let names = endpoints::dns_names(&self.record, &name, &settings);
         let (id, own) = (&self.record.id, &self.record.name);
-        let view = self.inner.networks.join(&record.id, id, own, &settings, names)?;
-        let taken = self.state.endpoints.values().filter(|e| !e.endpoint_id.is_empty()).count();
-        let endpoint = endpoints::interface(taken, &network, &view, taken == 0);
-        let outcome = match endpoint {
+        let mut view = self.inner.networks.join(&record.id, id, own, &settings, names)?;
+        view.interface = endpoints::free_interface(&self.state.endpoints);
+        let first = self.state.endpoints.values().all(|e| e.endpoint_id.is_empty());
+        let outcome = match endpoints::interface(&network, &view, first) {
             Ok(endpoint) => {
                 let bridges = path_text(&self.inner.paths.bridges());
                 self.done(RequestBody::ConnectNetwork { bridges, endpoint }).await
@@ -303,7 +303,7 @@ impl Owner {
             ));
         };
         if self.is_running() && !endpoint.endpoint_id.is_empty() {
-            let interface = self.interface_of(&name);
+            let interface = endpoint.interface.clone();
             let outcome = self.done(RequestBody::DisconnectNetwork { interface }).await;
             if let (Err(e), false) = (outcome, force) {
                 return Err(e);
@@ -319,15 +319,5 @@ impl Owner {
             tokio::task::spawn_blocking(move || endpoints::refresh(&inner, &id));
         }
         Ok(())
-    }
-
-    /// Interfaces are numbered as they came: the running endpoints in the order of the start.
-    fn interface_of(&self, name: &str) -> String {
-        let order = endpoints::order(&self.record, &self.state);
-        let running = order
-            .iter()
-            .filter(|n| self.state.endpoints.get(*n).is_some_and(|e| !e.endpoint_id.is_empty()));
-        let at = running.into_iter().position(|n| n == name).unwrap_or(0);
-        format!("eth{at}")
     }
 }

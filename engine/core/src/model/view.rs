@@ -180,6 +180,8 @@ pub struct EndpointView {
     pub mac: String,
     /// Names that the resolver answers with this endpoint.
     pub dns_names: Vec<String>,
+    /// Name of the interface inside the container; empty when the container does not run.
+    pub interface: String,
 }
 
 /// An exec as it is.

@@ -102,7 +102,6 @@ pub(crate) fn dns_names(
 
 /// The interface that the monitor makes for an endpoint.
 pub(crate) fn interface(
-    index: usize,
     network: &bryo_net::Network,
     endpoint: &EndpointView,
     default_route: bool,
@@ -121,7 +120,7 @@ pub(crate) fn interface(
     let ipv6: Option<(Ipv6Addr, u8)> = endpoint.ipv6.and_then(|(ip, len)| Some((v6(ip)?, len)));
     Ok(bryo_net::Endpoint {
         bridge: network.bridge.clone(),
-        interface: format!("eth{index}"),
+        interface: endpoint.interface.clone(),
         host_interface: format!("veth{}", endpoint.endpoint_id.get(..7).unwrap_or_default()),
         mac,
         ipv4,
@@ -313,6 +312,13 @@ pub(crate) fn refresh(inner: &Inner, network: &str) {
 /// Writes a file without giving it a new inode.
 fn write_in_place(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::write(path, text)
+}
+
+/// The first name that no endpoint has.
+pub(crate) fn free_interface(endpoints: &BTreeMap<String, EndpointView>) -> String {
+    let taken = |name: &String| endpoints.values().any(|e| e.interface == *name);
+    let mut names = (0..=endpoints.len()).map(|n| format!("eth{n}"));
+    names.find(|name| !taken(name)).unwrap_or_else(|| "eth0".into())
 }
 
 /// The gateway of the default route, as far as files need one: the first there is.

@@ -239,6 +239,7 @@ impl Table {
                 settings.mac.clone()
             },
             dns_names,
+            interface: String::new(),
         };
         let member = Member { name: name.to_string(), endpoint: endpoint.clone() };
         entry.members.insert(container.to_string(), member);

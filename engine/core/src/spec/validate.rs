@@ -228,7 +228,7 @@ pub(crate) const LIMITS: &[(&str, &str)] = &[
 ];
 
 /// Refuses ulimits above this process' hard limits, which only real root may raise.
-pub(crate) fn ulimits_within(ulimits: &[Ulimit], own_limits: &str) -> Result<()> {
+pub(crate) fn ulimits_within(ulimits: &[Ulimit], own_limits: &str, user: &str) -> Result<()> {
     for ulimit in ulimits {
         let Some((_, row)) = LIMITS.iter().find(|(name, _)| *name == ulimit.name) else { continue };
         let Some(line) = own_limits.lines().find(|l| l.starts_with(row)) else { continue };
@@ -243,7 +243,7 @@ pub(crate) fn ulimits_within(ulimits: &[Ulimit], own_limits: &str) -> Result<()>
                 ulimit.name,
                 asked(ulimit.soft),
                 asked(ulimit.hard),
-                "USER",
+                user,
                 ulimit.name,
                 asked(ulimit.hard),
             )));
@@ -305,8 +305,8 @@ mod tests {
     fn a_ulimit_above_the_users_is_refused_with_the_limit() {
         let own = "Limit Soft Hard Units\nMax open files            1024                 4096                 files\n";
         let asked = |hard| vec![Ulimit { name: "nofile".into(), soft: 1, hard }];
-        ulimits_within(&asked(4096), own).unwrap();
-        assert!(ulimits_within(&asked(5000), own).unwrap_err().message().contains("4096"));
-        assert!(ulimits_within(&asked(-1), own).is_err());
+        ulimits_within(&asked(4096), own, "me").unwrap();
+        assert!(ulimits_within(&asked(5000), own, "me").unwrap_err().message().contains("4096"));
+        assert!(ulimits_within(&asked(-1), own, "me").is_err());
     }
 }
