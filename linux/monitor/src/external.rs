@@ -15,7 +15,7 @@
 //! subreaper). It is not killed if the monitor dies; its pid stands in `state.json`.
 
 use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,7 +27,7 @@ use oci_spec::runtime::{
     BoxBuilder, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespaceType, Process, RootBuilder,
     Spec,
 };
-use rustix::mount::{MountFlags, MountPropagationFlags};
+use rustix::mount::MountPropagationFlags;
 
 use crate::bundle::Bundle;
 use crate::messages::{ExternalRuntime, Failure, FailureKind, MonitorConfig, Rootfs};
@@ -166,15 +166,16 @@ impl External {
         match rootfs {
             Rootfs::Folder(path) => return Ok(PathBuf::from(path)),
             Rootfs::Overlay { lower, upper, work } => {
-                let data = overlay_options(lower, upper, work) + ",userxattr";
-                let data = std::ffi::CString::new(data).map_err(|e| failed(e.into()))?;
-                let flags = MountFlags::empty();
-                rustix::mount::mount("overlay", &target, "overlay", flags, &*data)
-                    .map_err(|e| failed(e.into()))?;
+                let lower: Vec<_> = lower.iter().map(PathBuf::from).collect();
+                let mount = bryo_runtime::overlay(&lower, upper.as_ref(), work.as_ref())?;
+                let place = File::open(&target).map_err(failed)?;
+                bryo_sys::mount::attach(mount.as_fd(), place.as_fd()).map_err(failed)?;
             }
             Rootfs::FuseOverlay { program, lower, upper, work } => {
                 let mut command = Command::new(program);
-                command.arg("-o").arg(overlay_options(lower, upper, work)).arg(&target);
+                let layers = lower.join(":");
+                let options = format!("lowerdir={layers},upperdir={upper},workdir={work}");
+                command.arg("-o").arg(options).arg(&target);
                 let status = command.status().map_err(failed)?;
                 if !status.success() {
                     return Err(failed(std::io::Error::other(format!("{program}: {status}"))));
@@ -183,10 +184,6 @@ impl External {
         }
         Ok(target)
     }
-}
-
-fn overlay_options(lower: &[String], upper: &str, work: &str) -> String {
-    format!("lowerdir={},upperdir={upper},workdir={work}", lower.join(":"))
 }
 
 /// Tells a runtime the size of the terminal that it makes.

@@ -249,6 +249,36 @@ fn a_log_that_somebody_emptied_goes_on() {
 }
 
 #[test]
+fn a_full_disk_costs_lines_and_not_the_log() {
+    each((None, 1, false), |config, _| {
+        // A limit on the file's size fails as a full disk does, with a write that is cut short first.
+        let ended = bryo_sys::fork::in_child(|| {
+            use rustix::process::{Resource, Rlimit, setrlimit};
+            let limit = |current| setrlimit(Resource::Fsize, Rlimit { current, maximum: None });
+            const SIGXFSZ: i32 = 25;
+            bryo_sys::signal::ignore(SIGXFSZ).unwrap();
+            let mut log = open(config);
+            limit(Some(2000)).unwrap();
+            let failed = (0..100).filter(|i| {
+                log.write(Stream::Stdout, format!("line {i}\n").as_bytes(), 1).is_err()
+            });
+            let failed = failed.count();
+            limit(None).unwrap();
+            log.write(Stream::Stdout, b"room again\n", 2).unwrap();
+            i32::from(failed == 0 || log.lost() == 0)
+        });
+        assert_eq!(ended.unwrap().code(), 0);
+        let got = texts(config, all());
+        let (last, kept) = got.split_last().unwrap();
+        assert_eq!(last, "room again\n");
+        assert!(kept.len() > 10 && kept.len() < 100, "{} lines kept", kept.len());
+        for (i, line) in kept.iter().enumerate() {
+            assert_eq!(*line, format!("line {i}\n"));
+        }
+    });
+}
+
+#[test]
 fn no_log_cannot_be_read_and_a_missing_one_is_empty() {
     let error = Reader::open(&LogConfig::None, all()).unwrap_err();
     assert_eq!(error.source.kind(), std::io::ErrorKind::Unsupported);

@@ -55,3 +55,4 @@ pub use exec::exec;
 pub use handles::Namespaces;
 pub use offline::{Access, Bind, offline};
 pub use options::{CreateOptions, ExecOptions, Rootfs, Stdio};
+pub use rootfs::overlay;

@@ -33,8 +33,9 @@ pub(crate) fn mount(rootfs: &Rootfs, line: &Line) -> Result<Root> {
     Ok(Root::from_fd(tree))
 }
 
-/// overlayfs, each layer set on its own (`lowerdir+`, Linux 6.5): any number of layers, no escaping.
-pub(crate) fn overlay(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd> {
+/// A detached mount of overlayfs, each layer (topmost first) set on its own (`lowerdir+`, Linux 6.5): any number of
+/// layers, no escaping.
+pub fn overlay(lower: &[PathBuf], upper: &Path, work: &Path) -> Result<OwnedFd> {
     match overlay_by_layer(lower, upper, work) {
         // EINVAL: an older kernel, which knows only one option of at most 255 bytes here; or a real mistake,
         // which the classic call reports as well.

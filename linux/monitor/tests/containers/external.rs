@@ -43,6 +43,34 @@ fn runc_runs_the_same_spec() {
 }
 
 #[test]
+fn runc_gets_an_overlay_of_many_layers() {
+    let layers = tempfile::tempdir().unwrap();
+    let make = |name: String| {
+        let path = layers.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let mut lower: Vec<_> = (0..60).map(|i| make(format!("{i}-{}", "x".repeat(100)))).collect();
+    std::fs::write(format!("{}/top", lower[0]), "found\n").unwrap();
+    let (upper, work) = (make("upper".into()), make("work".into()));
+    let Some(mut c) = runc(&["sh", "-c", "cat /top; echo new > /file"], |config, _| {
+        let Rootfs::Folder(base) = &config.rootfs else { unreachable!() };
+        lower.push(base.clone());
+        config.rootfs = Rootfs::Overlay { lower, upper: upper.clone(), work };
+    }) else {
+        return;
+    };
+    c.start();
+    assert_eq!(c.exit_code(), 0);
+    assert_eq!(c.log(), "found\n");
+    assert_eq!(std::fs::read_to_string(format!("{upper}/file")).unwrap(), "new\n");
+    c.monitor_ends();
+    // Nothing is mounted outside of the monitor's own mount namespace.
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts.contains(c.bundle().to_str().unwrap()));
+}
+
+#[test]
 fn runc_gives_a_terminal() {
     let Some(mut c) = runc(&["sh", "-c", "tty; read x; echo got $x"], |config, _| {
         config.tty = true;
