@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use crate::model::{ContainerView, Filters, ImageView, VolumeView};
-use crate::{Error, Result};
+use crate::Result;
 
 /// Bytes of an archive, in either direction.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
@@ -308,12 +308,4 @@ pub struct DiskUsage {
     pub containers: Vec<ContainerView>,
     /// Volumes with their usage.
     pub volumes: Vec<VolumeView>,
-}
-
-/// The error of a call whose part is not in this version.
-pub(crate) fn not_yet<T>(what: &str) -> Result<T> {
-    Err(Error::new(
-        crate::ErrorKind::NotImplemented,
-        format!("{what} is not implemented in this version of Bryo"),
-    ))
 }

@@ -180,9 +180,8 @@ fn attempt(
         if let Some(refusal) = refusal(&ours, options)? {
             return Err(refusal);
         }
-        if let Some(tools) = &plan.tools
-            && let Err(warning) = map(pid, tools, &plan.ids)
-        {
+        let mapped = plan.tools.as_ref().map(|tools| map(pid, tools, &plan.ids));
+        if let Some(Err(warning)) = mapped {
             drop(ours); // The child takes the end of the channel for the end of its life.
             let _ = fork::wait(pid);
             return Ok(Err(warning));

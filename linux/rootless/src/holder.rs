@@ -261,8 +261,8 @@ pub(crate) fn run(mut holder: Holder) -> i32 {
                 Next::Quit => return 0,
             }
         }
-        if called && let Ok(client) = holder.listener.accept() {
-            holder.clients.push(client);
+        if called {
+            holder.clients.extend(holder.listener.accept());
         }
     }
 }

@@ -56,11 +56,13 @@ impl Engine {
                 Ok(image_id)
             })
             .await;
-        if paused
-            && let Err(e) = self.unpause(&id).await
-            && e.kind() != ErrorKind::NotFound
-        {
-            tracing::warn!("unpause {id} after a commit: {e}");
+        if paused {
+            match self.unpause(&id).await {
+                Err(e) if e.kind() != ErrorKind::NotFound => {
+                    tracing::warn!("unpause {id} after a commit: {e}");
+                }
+                _ => {}
+            }
         }
         made
     }

@@ -144,9 +144,10 @@ impl Volumes {
     /// mounted keep it.
     pub(crate) fn release(&self, name: &str) {
         let path = self.data(name);
-        if local::is_mounted(&path)
-            && let Err(e) = bryo_sys::mount::detach(&path)
-        {
+        if !local::is_mounted(&path) {
+            return;
+        }
+        if let Err(e) = bryo_sys::mount::detach(&path) {
             tracing::warn!("unmount the volume {name}: {e}");
         }
     }

@@ -343,32 +343,34 @@ enum Keeper {
 
 impl Keeper {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Keeper::Undecided(_) = self
-            && !bytes.is_empty()
-            && let Keeper::Undecided(file) = std::mem::replace(self, Keeper::Finished)
-        {
-            let hashed = Hashed {
-                out: BufWriter::with_capacity(256 << 10, file),
-                hasher: Sha256::new(),
-                bytes: 0,
-            };
-            // Enough to tell: gzip and zstd begin with a byte that no tar header begins with, but a
-            // name might; the unpacking decides by more bytes and fails if this was wrong.
-            let compressed = bytes.starts_with(&[0x1f, 0x8b])
-                || bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
-                || bytes.len() < 4 && matches!(bytes.first(), Some(0x1f));
-            *self = if compressed {
-                Keeper::Plain(hashed)
-            } else {
-                let level = flate2::Compression::fast();
-                Keeper::Gzip(Box::new(GzEncoder::new(hashed, level)))
-            };
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if let Keeper::Undecided(_) = self {
+            if let Keeper::Undecided(file) = std::mem::replace(self, Keeper::Finished) {
+                *self = Keeper::decide(file, bytes);
+            }
         }
         match self {
             Keeper::Plain(out) => out.write_all(bytes),
             Keeper::Gzip(out) => out.write_all(bytes),
             Keeper::Undecided(_) | Keeper::Finished => Ok(()),
         }
+    }
+
+    /// By the first bytes. Enough to tell: gzip and zstd begin with a byte that no tar header begins with, but a name
+    /// might; the unpacking decides by more bytes and fails if this was wrong.
+    fn decide(file: File, bytes: &[u8]) -> Keeper {
+        let out = BufWriter::with_capacity(256 << 10, file);
+        let hashed = Hashed { out, hasher: Sha256::new(), bytes: 0 };
+        let compressed = bytes.starts_with(&[0x1f, 0x8b])
+            || bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd])
+            || bytes.len() < 4 && matches!(bytes.first(), Some(0x1f));
+        if compressed {
+            return Keeper::Plain(hashed);
+        }
+        let level = flate2::Compression::fast();
+        Keeper::Gzip(Box::new(GzEncoder::new(hashed, level)))
     }
 
     fn finish(self) -> io::Result<(Digest, u64)> {

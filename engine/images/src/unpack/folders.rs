@@ -124,9 +124,8 @@ impl Folders {
     pub fn push(&mut self, name: &[u8], fd: OwnedFd) {
         self.setgid = None;
         self.open.push((name.to_vec(), Some(fd)));
-        if let Some(old) = self.open.len().checked_sub(MAX_OPEN + 1)
-            && let Some((_, fd)) = self.open.get_mut(old)
-        {
+        let old = self.open.len().checked_sub(MAX_OPEN + 1);
+        if let Some((_, fd)) = old.and_then(|old| self.open.get_mut(old)) {
             *fd = None;
         }
     }

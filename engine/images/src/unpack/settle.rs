@@ -98,10 +98,10 @@ impl Layer {
             match rustix::fs::mkdirat(&fd, *name, Mode::from(0o755)) {
                 Ok(()) => {
                     let made = open_folder(&fd, name)?;
-                    if let Some(Found::Folder(below)) = self.below.lookup(&path)?
-                        && let Some(below) = below.first()
-                    {
-                        copy_folder_attributes(below, &made, name)?;
+                    if let Some(Found::Folder(below)) = self.below.lookup(&path)? {
+                        if let Some(below) = below.first() {
+                            copy_folder_attributes(below, &made, name)?;
+                        }
                     }
                     fd = made;
                 }

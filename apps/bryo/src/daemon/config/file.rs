@@ -122,10 +122,8 @@ fn key_lines(text: &str) -> BTreeMap<String, usize> {
             '"' => {
                 let end = string_end(&mut bytes, start);
                 let is_key = text[end..].trim_start().starts_with(':');
-                if depth == 1
-                    && is_key
-                    && let Ok(key) = serde_json::from_str::<String>(&text[start..end])
-                {
+                let key = serde_json::from_str::<String>(&text[start..end]);
+                if let (1, true, Ok(key)) = (depth, is_key, key) {
                     lines.insert(key, line);
                 }
             }
