@@ -298,7 +298,9 @@ fn file_name(path: &Path) -> String {
 
 /// Archives a tree in a thread and sends it as it comes.
 async fn send_tree(context: &Context, url: &str, local: &Path, name: &str) -> Result<()> {
-    let (reader, writer) = std::io::pipe()?;
+    let (reader, writer) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(std::io::Error::from)?;
+    let (reader, writer) = (std::fs::File::from(reader), std::fs::File::from(writer));
     let path = local.to_string_lossy().into_owned();
     let packing = tokio::task::spawn_blocking(move || {
         let root = Root::open("/").map_err(|e| CliError::new(e.to_string()))?;

@@ -62,11 +62,8 @@ pub async fn df(context: Context, p: Parsed) -> Result<u8> {
     let verbose = if p.is("verbose") { "?verbose=1" } else { "" };
     let usage: DiskUsage = context.client.get(&format!("/system/df{verbose}")).await?;
     let row = |kind: &str, total: u64, active: u64, size: u64, reclaimable: u64| {
-        let share = if size > 0 {
-            format!(" ({}%)", reclaimable.saturating_mul(100) / size)
-        } else {
-            String::new()
-        };
+        let share = reclaimable.saturating_mul(100).checked_div(size);
+        let share = share.map_or_else(String::new, |percent| format!(" ({percent}%)"));
         json!({
             "Type": kind,
             "TotalCount": total.to_string(),

@@ -19,8 +19,8 @@ pub fn spec(
     platform: Option<&str>,
     version: Version,
 ) -> Result<ContainerSpec> {
-    let mut spec = ContainerSpec::default();
-    spec.platform = platform.map(str::to_owned);
+    let mut spec =
+        ContainerSpec { platform: platform.map(str::to_owned), ..ContainerSpec::default() };
     config(&mut spec, body.config)?;
     let endpoints = body.networking_config.endpoints_config;
     for (name, settings) in endpoints {

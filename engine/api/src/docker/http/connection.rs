@@ -75,7 +75,11 @@ pub async fn serve<A: Answers>(
     };
     drop(watch);
     let parts = connection.into_parts();
-    run_session(parts.io, &parts.read_buf, takeover).await;
+    // The socket is the monitor's by then: cutting leaves the session as it is.
+    tokio::select! {
+        () = run_session(parts.io, &parts.read_buf, takeover) => {}
+        () = cut.cancelled() => {}
+    }
 }
 
 /// Writes the head, hands the socket over, and stays until the session has ended.

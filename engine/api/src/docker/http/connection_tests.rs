@@ -181,3 +181,13 @@ async fn stopping_ends_idle_connections_and_cutting_ends_streams() {
     s.cut.cancel();
     within(s.task).await.unwrap();
 }
+
+#[tokio::test]
+async fn cutting_does_not_wait_for_sessions() {
+    let mut s = server();
+    s.client.write_all(b"POST /echo HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\n\r\n").await.unwrap();
+    read_until(&mut s.client, "early:").await;
+    s.stop.cancel();
+    s.cut.cancel();
+    within(s.task).await.unwrap();
+}
