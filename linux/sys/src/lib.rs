@@ -19,6 +19,7 @@ pub mod memory;
 pub mod mount;
 pub mod netlink;
 pub mod ns;
+pub mod outq;
 pub mod pidfd;
 pub mod process;
 pub mod pty;

@@ -88,6 +88,7 @@ async fn run_session(mut socket: Socket, early: &[u8], takeover: Takeover) {
         tracing::debug!("the client went before its session began: {e}");
         return;
     }
+    socket.head_was_read().await;
     match socket.into_fd() {
         Ok(fd) => (takeover.session)(fd, early.to_vec()).await,
         Err(e) => tracing::warn!("cannot hand a client's socket over: {e}"),

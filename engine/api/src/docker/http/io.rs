@@ -21,6 +21,12 @@ use tokio_rustls::server::TlsStream;
 /// How often a half-closed connection is looked at.
 const HALF_CLOSED_LOOK: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether a head was read: some times at once, then every millisecond.
+const HEAD_TURNS: u32 = 70;
+const HEAD_YIELDS: u32 = 20;
+/// What a TCP client gets to take a head out of its kernel.
+const TCP_MOMENT: Duration = Duration::from_millis(2);
+
 /// A client's connection.
 pub enum Socket {
     /// A unix socket.
@@ -62,6 +68,28 @@ impl Socket {
             rest = rest.get(n..).unwrap_or_default();
         }
         std::future::poll_fn(|cx| Pin::new(&mut *self).poll_flush(cx)).await
+    }
+
+    /// Waits until the client has read what was written, but not for long.
+    ///
+    /// Some clients (docker-py) read an answer's head through a buffer and go on below it: what arrives together with the head is
+    /// lost to them. Over TCP the kernel can only tell that it arrived, so there a moment is given on top.
+    pub async fn head_was_read(&self) {
+        let (fd, extra) = match self {
+            Socket::Unix(stream) => (stream.as_fd(), Duration::ZERO),
+            Socket::Tcp(stream) => (stream.as_fd(), TCP_MOMENT),
+            Socket::Tls(_) => return tokio::time::sleep(TCP_MOMENT).await,
+        };
+        for turn in 0..HEAD_TURNS {
+            match bryo_sys::outq::unread(fd) {
+                Ok(0) | Err(_) => break,
+                Ok(_) if turn < HEAD_YIELDS => tokio::task::yield_now().await,
+                Ok(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+        if !extra.is_zero() {
+            tokio::time::sleep(extra).await;
+        }
     }
 
     /// The socket itself; for TLS one end of a pair whose other end is relayed until both sides have ended.
