@@ -65,6 +65,7 @@ impl Gate {
             socket: path_text(&paths.exec_root.join("gate.sock")),
             mtu,
             resolv_conf: path_text(resolv_conf),
+            lesser: false,
         };
         let keeper = Keeper {
             queue,

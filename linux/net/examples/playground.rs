@@ -29,6 +29,7 @@ fn main() {
         socket: dir.path().join("gate.sock").to_string_lossy().into_owned(),
         mtu,
         resolv_conf: bryo_net::messages::default_resolv_conf(),
+        lesser: std::env::var_os("LESSER").is_some(),
     };
     let (ours, theirs) = Channel::pair().expect("channel");
     let netns = config.netns.clone();

@@ -35,6 +35,9 @@ pub struct GateConfig {
     /// loopback ones, at port 53 (UDP and TCP) of their bridge's gateway address.
     #[serde(default = "default_resolv_conf")]
     pub resolv_conf: String,
+    /// Take the lesser data path even where the kernel has all that the better one needs (for tests and for comparing).
+    #[serde(default)]
+    pub lesser: bool,
 }
 
 /// `/etc/resolv.conf`.

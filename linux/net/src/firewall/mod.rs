@@ -9,6 +9,9 @@
 //! forward      to and from tun0, and inside one bridge: yes; between bridges: dropped
 //! ```
 //!
+//! Without nft_tproxy and nft_socket ([`Listeners::tproxy`] off) marks alone have to do: all further TCP of containers is
+//! delivered to the sockets here, held SYNs as well (the gate listens at their destination first), and UDP goes to tun0.
+//!
 //! A first SYN must never meet the socket match: only tproxy knows how to reopen a TIME_WAIT socket.
 //!
 //! The table is rebuilt as a whole for every change; the kernel swaps rule sets atomically, open flows notice nothing.
@@ -56,6 +59,8 @@ pub struct Listeners {
     pub port: u16,
     /// IPv6 sockets exist.
     pub v6: bool,
+    /// The kernel has nft_tproxy and nft_socket.
+    pub tproxy: bool,
 }
 
 /// The whole table for these networks, ready to submit.
@@ -94,7 +99,10 @@ fn prerouting(batch: &mut Batch, networks: &[Network], listeners: Listeners) {
     for (v6, address) in listener_addresses(listeners) {
         rule(&|e| {
             e.entering(TUN).family(v6).first_syn();
-            e.tproxy(address, listeners.port).set_mark(MARK_LOCAL).verdict(Verdict::Accept);
+            if listeners.tproxy {
+                e.tproxy(address, listeners.port);
+            }
+            e.set_mark(MARK_LOCAL).verdict(Verdict::Accept);
         });
     }
     rule(&|e| {
@@ -137,7 +145,10 @@ fn from_bridge(batch: &mut Batch, networks: &[Network], listeners: Listeners) {
         e.first_syn().verdict(Verdict::Accept);
     });
     rule(&|e| {
-        e.transport(expr::TCP).transparent_socket();
+        e.transport(expr::TCP);
+        if listeners.tproxy {
+            e.transparent_socket();
+        }
         e.set_mark(MARK_LOCAL).verdict(Verdict::Accept);
     });
     for (gateway, _) in &subnets {
@@ -147,7 +158,11 @@ fn from_bridge(batch: &mut Batch, networks: &[Network], listeners: Listeners) {
         }
         rule(&|e| {
             e.transport(UDP).subnet(Side::Destination, *gateway, all, true);
-            e.tproxy(loopback(*gateway), listeners.port).set_mark(MARK_LOCAL);
+            if listeners.tproxy {
+                e.tproxy(loopback(*gateway), listeners.port).set_mark(MARK_LOCAL);
+            } else {
+                e.set_mark(MARK_TUN);
+            }
             e.verdict(Verdict::Accept);
         });
     }
@@ -157,7 +172,7 @@ fn from_bridge(batch: &mut Batch, networks: &[Network], listeners: Listeners) {
             e.verdict(Verdict::Accept);
         });
     }
-    for (v6, address) in listener_addresses(listeners) {
+    for (v6, address) in listener_addresses(listeners).filter(|_| listeners.tproxy) {
         rule(&|e| {
             e.family(v6).transport(UDP).tproxy(address, listeners.port);
             e.set_mark(MARK_LOCAL).verdict(Verdict::Accept);
@@ -286,8 +301,11 @@ mod tests {
                 mtu: 1500,
             };
             let socket = Socket::open(Family::Netfilter).expect("netfilter socket");
-            let listeners = Listeners { port: 9999, v6: true };
-            for networks in [&[][..], &[network]] {
+            let with = |tproxy| Listeners { port: 9999, v6: true, tproxy };
+            let networks = [network];
+            for (networks, listeners) in
+                [(&[][..], with(true)), (&networks, with(true)), (&networks, with(false))]
+            {
                 if let Err(e) = socket.submit(ruleset(networks, listeners)) {
                     eprintln!("{e}");
                     return 1;

@@ -26,7 +26,7 @@ use rustix::io::Errno;
 
 use super::batch;
 use super::outward::{self, version};
-use super::packet::{self, Unreachable};
+use super::packet::{self, Packet, Unreachable};
 use super::policy::{Closed, Destination};
 use super::poll::{Event, Kind, READ, Token};
 use super::port::shown_as;
@@ -53,6 +53,8 @@ enum Pair {
     Out(SocketAddr, SocketAddr),
     /// The port, the client, and the address it used.
     In(Key, SocketAddr, IpAddr),
+    /// A published flow as the tun device sees its answers: the container's end and the one it answers to.
+    Answer(SocketAddr, SocketAddr),
 }
 
 #[derive(Debug)]
@@ -71,6 +73,8 @@ struct Flow {
     since: Instant,
     used: Instant,
     conversation: bool,
+    /// A second name in `by_pair`.
+    alias: Option<Pair>,
     lease: Lease,
 }
 
@@ -80,12 +84,15 @@ pub struct Datagrams {
     slab: Slab<Flow>,
     by_pair: HashMap<Pair, Key>,
     receiver: Receiver,
+    /// Containers' datagrams come to the flows' own sockets; else by the tun device.
+    tproxy: bool,
 }
 
 impl Datagrams {
-    /// None.
-    pub fn new() -> Datagrams {
-        Datagrams { slab: Slab::new(), by_pair: HashMap::new(), receiver: Receiver::new(SLOTS) }
+    /// None. `tproxy`: the kernel gives containers' datagrams to the flows' own sockets.
+    pub fn new(tproxy: bool) -> Datagrams {
+        let receiver = Receiver::new(SLOTS);
+        Datagrams { slab: Slab::new(), by_pair: HashMap::new(), receiver, tproxy }
     }
 
     /// How many there are.
@@ -105,6 +112,31 @@ impl Datagrams {
             }
         }
         self.receiver = receiver;
+    }
+
+    /// Handles a datagram that a container sent, where they all come by the tun device.
+    pub fn at_tun(&mut self, shared: &mut Shared, packet: &Packet<'_>) {
+        let Some((from, to)) = packet.ends() else { return };
+        let Some(data) = packet.payload.get(8..) else { return };
+        if let Some(key) = self.by_pair.get(&Pair::Answer(from, to)).copied() {
+            self.answer_one(shared, key, data);
+        } else if let Some(key) = self.outbound(shared, from, to) {
+            self.forward_one(shared, key, data);
+        }
+    }
+
+    /// Sends a published container's datagram to its client: outside, or another container.
+    fn answer_one(&mut self, shared: &Shared, key: Key, data: &[u8]) {
+        let Some(flow) = self.slab.get_mut(key) else { return };
+        flow.used = shared.now;
+        // A client that is gone loses datagrams.
+        let _ = match &flow.outer {
+            Outer::Socket(_) => batch::send(&flow.inner, data, None, Sending::default()),
+            Outer::Port(port, client, used) => {
+                let how = Sending { to: Some(*client), from: Some(*used), segment: None };
+                batch::send(port.as_ref(), data, None, how)
+            }
+        };
     }
 
     /// Handles datagrams that came to a published port.
@@ -241,9 +273,20 @@ impl Datagrams {
         lease: Lease,
     ) -> Option<Key> {
         let (since, used) = (shared.now, shared.now);
-        let flow = Flow { pair, inner, outer, since, used, conversation: false, lease };
+        let answering = match &outer {
+            _ if self.tproxy => None,
+            Outer::Port(..) => ends_of(&inner),
+            Outer::Socket(outer) => ends_of(outer),
+        };
+        let alias = answering
+            .filter(|(container, _)| shared.policy.gateway_of(container.ip()).is_some())
+            .map(|(container, client)| Pair::Answer(container, client));
+        let flow = Flow { pair, inner, outer, since, used, conversation: false, alias, lease };
         let key = self.slab.insert(flow);
         self.by_pair.insert(pair, key);
+        if let Some(alias) = alias {
+            self.by_pair.insert(alias, key);
+        }
         let flow = self.slab.get(key)?;
         let inner = shared.poll.add(&flow.inner, Token::new(Kind::DatagramInner, key), READ);
         let outer = match &flow.outer {
@@ -297,8 +340,18 @@ impl Datagrams {
     fn remove(&mut self, key: Key) {
         if let Some(flow) = self.slab.remove(key) {
             self.by_pair.remove(&flow.pair);
+            if let Some(alias) = flow.alias {
+                self.by_pair.remove(&alias);
+            }
         }
     }
+}
+
+/// The ends of a socket: the other one and its own.
+fn ends_of(socket: &OwnedFd) -> Option<(SocketAddr, SocketAddr)> {
+    let own = SocketAddr::try_from(rustix::net::getsockname(socket).ok()?).ok()?;
+    let other = SocketAddr::try_from(rustix::net::getpeername(socket).ok()??).ok()?;
+    Some((other, own))
 }
 
 /// A socket inside, bound to `from` and connected to `to`.

@@ -23,7 +23,7 @@ use rustix::net::SocketFlags;
 use super::outward;
 use super::packet::Packet;
 use super::policy::{Closed, Destination, HostAddress};
-use super::poll::{CONNECT, Event, Kind, Token};
+use super::poll::{CONNECT, Event, Kind, READ, Token};
 use super::quota::Lease;
 use super::shared::{Shared, errno_for};
 use super::slab::{Key, Slab};
@@ -50,18 +50,30 @@ struct Dial {
     lease: Lease,
 }
 
+/// A transparent listener at a destination, where tproxy cannot redirect to one listener for all.
+#[derive(Debug)]
+struct Place {
+    address: SocketAddr,
+    listener: OwnedFd,
+    /// Connects that need it.
+    uses: usize,
+}
+
 /// All connects under way.
 #[derive(Debug)]
 pub struct Dials {
     slab: Slab<Dial>,
+    /// None: tproxy redirects.
+    places: Option<Slab<Place>>,
     by_pair: HashMap<Pair, Key>,
     half_open: HashMap<IpAddr, u32>,
 }
 
 impl Dials {
-    /// None.
-    pub fn new() -> Dials {
-        Dials { slab: Slab::new(), by_pair: HashMap::new(), half_open: HashMap::new() }
+    /// None. `tproxy`: held SYNs are redirected to a listener that is there.
+    pub fn new(tproxy: bool) -> Dials {
+        let places = (!tproxy).then(Slab::new);
+        Dials { slab: Slab::new(), places, by_pair: HashMap::new(), half_open: HashMap::new() }
     }
 
     /// True when there is nothing to sweep.
@@ -140,7 +152,11 @@ impl Dials {
             Ok(()) => {
                 dial.connected = true;
                 dial.since = shared.now;
-                shared.inject(&dial.syn);
+                let (place, syn) = (dial.pair.1, dial.syn.clone());
+                match self.listen_at(shared, place) {
+                    Ok(()) => shared.inject(&syn),
+                    Err(_) => self.failed(shared, key, Errno::CONNREFUSED),
+                }
             }
             Err(error) => self.failed(shared, key, error),
         }
@@ -162,9 +178,53 @@ impl Dials {
         }
     }
 
+    /// Listens inside at a destination, if that is how held SYNs are taken.
+    fn listen_at(&mut self, shared: &mut Shared, address: SocketAddr) -> io::Result<()> {
+        let Some(places) = &mut self.places else { return Ok(()) };
+        let known = places.iter().find(|(_, p)| p.address == address).map(|(key, _)| key);
+        if let Some(place) = known.and_then(|key| places.get_mut(key)) {
+            place.uses += 1;
+            return Ok(());
+        }
+        let listener = shared.pools.stream(outward::version(address.ip()))?;
+        rustix::net::bind(&listener, &address)?;
+        rustix::net::listen(&listener, 1024)?;
+        let key = places.insert(Place { address, listener, uses: 1 });
+        match places.get(key) {
+            Some(p) => shared.poll.add(&p.listener, Token::new(Kind::Destination, key), READ),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the connections that wait at a destination's listener.
+    pub fn accept_at(&mut self, shared: &mut Shared, streams: &mut Streams, key: Key) {
+        let listener =
+            self.places.as_ref().and_then(|p| p.get(key)).map(|p| p.listener.try_clone());
+        if let Some(Ok(listener)) = listener {
+            self.accept(shared, streams, &listener);
+        }
+    }
+
+    fn leave(&mut self, address: SocketAddr) {
+        let Some(places) = &mut self.places else { return };
+        let Some(key) = places.iter().find(|(_, p)| p.address == address).map(|(key, _)| key)
+        else {
+            return;
+        };
+        if let Some(place) = places.get_mut(key) {
+            place.uses = place.uses.saturating_sub(1);
+            if place.uses == 0 {
+                places.remove(key);
+            }
+        }
+    }
+
     fn remove(&mut self, key: Key) -> Option<Dial> {
         let dial = self.slab.remove(key)?;
         self.by_pair.remove(&dial.pair);
+        if dial.connected {
+            self.leave(dial.pair.1);
+        }
         let owner = dial.lease.owner();
         if let Some(count) = self.half_open.get_mut(&owner) {
             *count = count.saturating_sub(1);

@@ -11,6 +11,9 @@
 //!   ICMP sockets      ◀── echo, dial ───┼──▶ tun0: first SYNs, ping, ICMP errors  (the slow path)
 //! ```
 //!
+//! That is the data path `tproxy`. Where the kernel lacks nft_tproxy or nft_socket, `marks` does the same with more work:
+//! the gate listens at each destination for as long as a SYN is held, and containers' UDP comes by the tun device.
+//!
 //! One thread, one epoll loop (this file), and a servant thread that lives inside (`servant.rs`). `policy.rs` decides
 //! what may be connected; `quota.rs` keeps containers from starving each other; `control.rs` talks to engines.
 //!
@@ -114,8 +117,8 @@ fn start(config: &GateConfig) -> Result<Gate, Error> {
     bryo_sys::signal::ignore(rustix::process::Signal::PIPE.as_raw()).context("ignore SIGPIPE")?;
     let descriptors = raise_descriptors();
     let servant = Servant::start(Path::new(&config.netns))?;
-    let mtu = config.mtu;
-    let inside = servant.run(move || setup::set_up(mtu)).context("set up inside")??;
+    let (mtu, lesser) = (config.mtu, config.lesser);
+    let inside = servant.run(move || setup::set_up(mtu, lesser)).context("set up inside")??;
     let poll = Poller::new().context("make an epoll instance")?;
     let watch = |fd: &OwnedFd, kind, number| {
         poll.add(fd, Token::numbered(kind, number), READ).context("watch a socket")
@@ -148,14 +151,18 @@ fn start(config: &GateConfig) -> Result<Gate, Error> {
     let listener =
         Listener::bind(socket).context(format!("listen for engines at {}", config.socket))?;
     Ok(Gate {
-        engines: Engines::new(listener, "tproxy", None),
+        engines: Engines::new(
+            listener,
+            if inside.listeners.tproxy { "tproxy" } else { "marks" },
+            inside.reason,
+        ),
         listeners: inside.listeners,
         accepting: inside.streams,
         wildcards: inside.datagrams,
         streams: Streams::new(),
-        dials: Dials::new(),
+        dials: Dials::new(inside.listeners.tproxy),
         ports: Ports::new(),
-        datagrams: Datagrams::new(),
+        datagrams: Datagrams::new(inside.listeners.tproxy),
         echoes: Echoes::new(),
         packet: vec![0; 65536],
         swept: shared.now,
@@ -222,6 +229,7 @@ impl Gate {
         match event.token.kind {
             Kind::FlowInner | Kind::FlowOuter => self.streams.handle(event),
             Kind::Dial => self.dials.handle(shared, event),
+            Kind::Destination => self.dials.accept_at(shared, &mut self.streams, key),
             Kind::Port => self.ports.handle(shared, &mut self.streams, &mut self.datagrams, key),
             Kind::DatagramInner | Kind::DatagramOuter => self.datagrams.handle(shared, event),
             Kind::Echo => self.echoes.handle(shared, event),
@@ -261,7 +269,8 @@ impl Gate {
                 packet::ICMP | packet::ICMPV6 if echo::is_request(&packet) => {
                     self.echoes.request(&mut self.shared, &packet);
                 }
-                packet::ICMP | packet::ICMPV6 | packet::UDP => {}
+                packet::UDP => self.datagrams.at_tun(&mut self.shared, &packet),
+                packet::ICMP | packet::ICMPV6 => {}
                 _ => {
                     let why = packet::Unreachable::Protocol;
                     self.shared.inject(&packet::unreachable(&packet, why));

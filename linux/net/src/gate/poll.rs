@@ -33,6 +33,8 @@ pub enum Kind {
     FlowOuter,
     /// A connect under way.
     Dial,
+    /// A listener inside at one destination.
+    Destination,
     /// The container's side of a UDP flow.
     DatagramInner,
     /// The outer side of a UDP flow.
@@ -41,7 +43,7 @@ pub enum Kind {
     Echo,
 }
 
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind::EngineListener,
     Kind::Engine,
     Kind::Tun,
@@ -51,6 +53,7 @@ const KINDS: [Kind; 12] = [
     Kind::FlowInner,
     Kind::FlowOuter,
     Kind::Dial,
+    Kind::Destination,
     Kind::DatagramInner,
     Kind::DatagramOuter,
     Kind::Echo,

@@ -45,10 +45,12 @@ pub struct Inside {
     pub datagrams: Vec<OwnedFd>,
     /// For the firewall.
     pub listeners: Listeners,
+    /// Why the lesser data path is in use, if it is.
+    pub reason: Option<String>,
 }
 
 /// Sets the calling thread's network namespace up.
-pub fn set_up(mtu: u32) -> Result<Inside, Error> {
+pub fn set_up(mtu: u32, lesser: bool) -> Result<Inside, Error> {
     let v6 = rtnl::has_ipv6();
     general_sysctls(v6)?;
     let route = Socket::open(Family::Route).context("open a netlink socket")?;
@@ -61,14 +63,25 @@ pub fn set_up(mtu: u32) -> Result<Inside, Error> {
         tun,
         streams: Vec::new(),
         datagrams: Vec::new(),
-        listeners: Listeners { port: PORT, v6 },
+        listeners: Listeners { port: PORT, v6, tproxy: !lesser },
+        reason: lesser.then(|| "it was asked for".to_owned()),
     };
     for ip in ips {
         inside.streams.push(listener(ip).context("listen inside the containers' network")?);
         inside.datagrams.push(wildcard(ip).context("open a UDP socket inside")?);
     }
-    set_rules(&[], inside.listeners)?;
+    probe(&mut inside)?;
     Ok(inside)
+}
+
+/// Commits the rules without networks; where the kernel lacks tproxy or the socket match, those that do without.
+fn probe(inside: &mut Inside) -> Result<(), Error> {
+    let Err(error) = set_rules(&[], inside.listeners) else { return Ok(()) };
+    inside.listeners.tproxy = false;
+    // If not even marks can be set, the first error tells more.
+    set_rules(&[], inside.listeners).map_err(|_| Error { what: error.what.clone(), ..error })?;
+    inside.reason = Some("the kernel has no nft_tproxy or nft_socket".to_owned());
+    Ok(())
 }
 
 /// Makes a network's bridge with the gateway's addresses.

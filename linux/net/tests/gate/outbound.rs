@@ -27,7 +27,7 @@ fn count_and_answer(mut stream: TcpStream, answer: &[u8]) -> usize {
     all.len()
 }
 
-fn half_close(world: &mut World) {
+pub fn half_close(world: &mut World) {
     let c = world.container(2);
     let server = world.lan_listen((LAN, 0).into());
     let to = server.local_addr().expect("address");
@@ -49,7 +49,7 @@ fn half_close(world: &mut World) {
     }
 }
 
-fn errors(world: &mut World) {
+pub fn errors(world: &mut World) {
     let c = world.container(2);
     let kind = |to: (Ipv4Addr, u16)| c.connect(to).expect_err("must fail").kind();
     let start = Instant::now();
@@ -81,7 +81,7 @@ pub fn reset(stream: TcpStream) {
     rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).expect("linger");
 }
 
-fn udp(world: &mut World) {
+pub fn udp(world: &mut World) {
     let c = world.container(2);
     let server = world.lan_udp((LAN, 0).into());
     let to = server.local_addr().expect("address");
@@ -111,7 +111,7 @@ pub fn patient(socket: &UdpSocket) {
 }
 
 /// Big datagrams are cut up on the way and arrive whole; bursts arrive complete; each socket has its own answers.
-fn udp_many(world: &mut World) {
+pub fn udp_many(world: &mut World) {
     let c = world.container(2);
     let server = world.lan_udp((LAN, 0).into());
     patient(&server);
@@ -144,7 +144,7 @@ fn udp_many(world: &mut World) {
     }
 }
 
-fn ipv6(world: &mut World) {
+pub fn ipv6(world: &mut World) {
     let c = world.container(2);
     let server = world.lan_listen((LAN6, 0).into());
     let to = server.local_addr().expect("address");
@@ -167,7 +167,7 @@ fn ipv6(world: &mut World) {
     assert_eq!(client.recv_from(&mut buffer).expect("answer"), (1, to));
 }
 
-fn thousand(world: &mut World) {
+pub fn thousand(world: &mut World) {
     let c = world.container(2);
     let server = world.lan_listen((LAN, 0).into());
     let to = server.local_addr().expect("address");
@@ -197,7 +197,7 @@ pub fn eventually(what: &str, check: impl Fn() -> bool) {
 }
 
 /// A port that is used again at once, while its old connection is in TIME_WAIT.
-fn same_port(world: &mut World) {
+pub fn same_port(world: &mut World) {
     let c = world.container(2);
     let server = world.lan_listen((LAN, 0).into());
     let to = server.local_addr().expect("address");

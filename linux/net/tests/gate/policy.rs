@@ -22,7 +22,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// Servers on every spelling of the host's loopback; no container reaches one, by no way.
-fn loopback(world: &mut World) {
+pub fn loopback(world: &mut World) {
     let c = world.container(2);
     let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
     let port = v4.local_addr().expect("address").port();
@@ -158,7 +158,7 @@ fn isolation(world: &mut World) {
 }
 
 /// Packets whose source is not of their bridge's subnet go nowhere.
-fn forged(world: &mut World) {
+pub fn forged(world: &mut World) {
     let c = world.container(2);
     let server = world.lan_udp((LAN, 0).into());
     server.set_read_timeout(Some(Duration::from_millis(300))).expect("timeout");
@@ -175,7 +175,7 @@ fn forged(world: &mut World) {
 }
 
 /// A resolver on the host's loopback is reached at the gateway's port 53, by UDP and TCP.
-fn resolvers(world: &mut World) {
+pub fn resolvers(world: &mut World) {
     let c = world.container(2);
     let udp = UdpSocket::bind("127.0.0.53:53").expect("bind");
     let tcp = TcpListener::bind("127.0.0.53:53").expect("listen");

@@ -33,7 +33,7 @@ fn talk(mut client: TcpStream, server: &TcpListener) -> SocketAddr {
     peer
 }
 
-fn tcp_addresses(world: &mut World) {
+pub fn tcp_addresses(world: &mut World) {
     let c = world.container(2);
     let server = c.listen(80);
     let port = world.publish(Protocol::Tcp, 0, &c, 80);
@@ -50,7 +50,7 @@ fn tcp_addresses(world: &mut World) {
     assert_eq!(talk(client, &server).ip(), HOST);
 }
 
-fn udp_addresses(world: &mut World) {
+pub fn udp_addresses(world: &mut World) {
     let c = world.container(2);
     let server = c.udp(53);
     patient(&server);
@@ -196,7 +196,7 @@ fn again(world: &mut World) {
 }
 
 /// Containers reach published ports by the host's address and by their gateway.
-fn hairpin(world: &mut World) {
+pub fn hairpin(world: &mut World) {
     let (c, d) = (world.container(2), world.container(3));
     let server = c.listen(80);
     let port = world.publish(Protocol::Tcp, 0, &c, 80);

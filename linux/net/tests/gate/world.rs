@@ -69,6 +69,7 @@ impl World {
             socket: dir.join("gate.sock").to_string_lossy().into_owned(),
             mtu: 65520,
             resolv_conf: resolv_conf.to_string_lossy().into_owned(),
+            lesser: false,
         };
         let (gate, gate_pid) = start_gate(&config);
         let world = World { gate, gate_pid, bridges_pid, lan_pid, lan, config, dir };
@@ -82,6 +83,14 @@ impl World {
         let (gate, pid) = start_gate(&self.config);
         self.gate = gate;
         self.gate_pid = pid;
+    }
+
+    /// Starts another gate on the lesser data path in its place.
+    pub fn use_lesser_path(&mut self) {
+        self.config.lesser = true;
+        self.restart_gate();
+        assert_eq!(self.gate.ready().path, "marks");
+        self.gate.add_network(&default_network()).expect("add the default network");
     }
 
     pub fn gate_pid(&self) -> i32 {
