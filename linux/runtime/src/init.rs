@@ -65,7 +65,8 @@ fn foreground() {
 fn supervise(signals: &SignalFd, program: Pid, line: &Line) -> ! {
     // The parent waits for the end of file, which only the program's exec may bring.
     close_line(line, signals);
-    rustix::thread::set_name(c"bryo-init").ok();
+    // Only for people who look with ps; its arguments are those of the monitor that it is a copy of.
+    let _ = bryo_sys::process::set_title("bryo-init", "");
     loop {
         let mut fds = [PollFd::new(signals, PollFlags::IN)];
         let _ = poll(&mut fds, None);

@@ -76,9 +76,11 @@ fn exec_into_a_concealed_init() {
     let (mut options, _output) = options(stage.overlay());
     options.init = true;
     let running = create(&to_spec(&shell(SLEEP)), options).unwrap().start().unwrap();
-    let outcome =
-        run_exec(&running, &shell("ps -o pid,comm | grep -c sleep; cat /proc/1/comm")).unwrap();
-    assert_eq!(outcome.out, "1\nbryo-init\n");
+    let script = "ps -o pid,comm | grep -c sleep; cat /proc/1/comm; tr '\\0' '\\n' </proc/1/cmdline | head -1";
+    let outcome = run_exec(&running, &shell(script)).unwrap();
+    assert!(outcome.out.starts_with("1\nbryo-init\n"), "{}", outcome.out);
+    // A concealed process' command line is hidden from the container, or shows the same.
+    assert!(!outcome.out.contains("kernel"), "{}", outcome.out);
     end(&running);
 }
 
