@@ -289,6 +289,24 @@ fn joined_pids() {
     let second = Stage::new();
     let path = format!("/proc/{}/ns/pid", first.pid);
     let value = joining("cat /proc/1/cmdline; echo; test $$ -gt 1 && echo child", "pid", path);
+    // Set up but not started: the first container's root sees a process that still runs our code with the host's
+    // files, and must not get at it.
+    let (options, _output) = options(second.overlay());
+    let mut created = create(&to_spec(&value), options).unwrap();
+    created.ready().unwrap();
+    let mut spy = shell(
+        "for p in /proc/[0-9]*; do grep -q sleep $p/comm || test $p = /proc/$$ || for f in exe root cwd; do \
+         readlink $p/$f && echo $p/$f is open; done; done; ls -d /proc/[0-9]* | wc -l",
+    );
+    spy["process"]["capabilities"] = crate::stage::all_capabilities();
+    let seen = run_exec(&first, &spy).unwrap().out;
+    assert!(!seen.contains("is open"), "{seen}");
+    assert!(
+        seen.lines().last().unwrap().parse::<u32>().unwrap() >= 3,
+        "the newcomer was there: {seen}"
+    );
+    drop(created);
+    let second = Stage::new();
     let outcome = second.run(&value);
     assert_eq!(outcome.out, "sleep\x001000\0\nchild\n");
     end(&first);
