@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use bryo_sys::mount::{self, Attributes, Change, Maker, MountError};
+use bryo_sys::mount::{self, Attributes, Change, Maker, MountError, Propagation};
 use bryo_sys::ns::Kind;
 use bryo_sys::rooted::Root;
 use oci_spec::runtime::{Mount, Spec};
@@ -35,6 +35,9 @@ pub(crate) struct Planned {
     pub(crate) kind: String,
     pub(crate) source: PathBuf,
     pub(crate) options: Options,
+    /// The source of a shared bind, cloned by the parent: a clone made behind the new user namespace would be a slave,
+    /// and mounts made in the container would not show outside (mount_namespaces(7)).
+    shared: Option<OwnedFd>,
 }
 
 /// Descriptors of mounts that later steps need.
@@ -73,7 +76,20 @@ fn plan_one(mount: &Mount) -> Result<Planned> {
         )));
     }
     let source = mount.source().clone().unwrap_or_else(|| PathBuf::from(kind));
-    Ok(Planned { target, kind: kind.to_owned(), source, options })
+    let mut planned = Planned { target, kind: kind.to_owned(), source, options, shared: None };
+    if kind == "bind" && matches!(planned.options.propagation, Some((Propagation::Shared, _))) {
+        let tree = tree(&planned.source, planned.options.recursive);
+        planned.shared = Some(tree.map_err(|e| e.within(what(&planned)))?);
+    }
+    Ok(planned)
+}
+
+fn what(planned: &Planned) -> String {
+    format!(
+        "error mounting {:?} to rootfs at {:?}",
+        planned.source.display().to_string(),
+        planned.target.display().to_string()
+    )
 }
 
 fn in_proc(target: &Path) -> bool {
@@ -111,13 +127,7 @@ fn in_proc(target: &Path) -> bool {
 pub(crate) fn perform(root: &Root, list: &[Planned], spaces: &namespaces::Plan) -> Result<Mounted> {
     let mut mounted = Mounted::default();
     for planned in list {
-        one(root, planned, spaces, &mut mounted).map_err(|e| {
-            e.within(format!(
-                "error mounting {:?} to rootfs at {:?}",
-                planned.source.display().to_string(),
-                planned.target.display().to_string()
-            ))
-        })?;
+        one(root, planned, spaces, &mut mounted).map_err(|e| e.within(what(planned)))?;
     }
     Ok(mounted)
 }
@@ -156,14 +166,21 @@ fn one(
 
 /// Binds `source` of the host.
 fn bind(root: &Root, planned: &Planned, source: &Path, recursive: bool) -> Result<()> {
-    let tree = mount::clone_tree(CWD, source, recursive).map_err(|e| {
+    match &planned.shared {
+        Some(tree) => put(root, planned, tree.as_fd()),
+        None => put(root, planned, tree(source, recursive)?.as_fd()),
+    }
+}
+
+/// A detached clone of the host's tree at `source`.
+fn tree(source: &Path, recursive: bool) -> Result<OwnedFd> {
+    mount::clone_tree(CWD, source, recursive).map_err(|e| {
         let hint = match Errno::from_io_error(&e) {
             Some(Errno::INVAL) if !recursive => " (it has mounts below it: use rbind)",
             _ => "",
         };
         Error::other(format!("binding {}: {}{hint}", source.display(), plain(&e)))
-    })?;
-    put(root, planned, tree.as_fd())
+    })
 }
 
 /// A new tmpfs. Without `mode=` it gets the mode of the folder it covers, or 1777 where there was none, as runc has it.
@@ -290,7 +307,7 @@ fn finish(planned: &Planned, mount: BorrowedFd<'_>) -> Result<()> {
     }
     change(true, Change { set: options.tree_attributes.set, ..Change::default() })?;
     // A bind without a word of its own is private, as with other runtimes.
-    let default = (planned.kind == "bind").then_some((mount::Propagation::Private, true));
+    let default = (planned.kind == "bind").then_some((Propagation::Private, true));
     if let Some((propagation, recursive)) = options.propagation.or(default) {
         change(recursive, Change { propagation: Some(propagation), ..Change::default() })?;
     }

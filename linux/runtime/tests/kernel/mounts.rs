@@ -1,11 +1,14 @@
 //! Mounts, devices, masks, the root.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use crate::Case;
 use crate::stage::{Stage, finish, options, shell};
 use bryo_runtime::{Rootfs, create};
+use bryo_sys::mount::{Attributes, Change, Maker, Propagation, attach, set_attributes};
+use bryo_sys::rooted::Root;
 use serde_json::{Value, json};
 
 pub const CASES: &[Case] = &[
@@ -13,6 +16,7 @@ pub const CASES: &[Case] = &[
     ("devices_and_links", devices_and_links),
     ("binds", binds),
     ("recursive_read_only", recursive_read_only),
+    ("shared_binds", shared_binds),
     ("hostile_targets_stay_inside", hostile_targets_stay_inside),
     ("a_linked_proc_is_refused", a_linked_proc_is_refused),
     ("mistakes_are_explained", mistakes_are_explained),
@@ -88,14 +92,54 @@ fn binds() {
     assert_eq!(std::fs::read_to_string(host.join("made")).unwrap(), "new\n");
 }
 
+/// A tmpfs at a folder of the stage.
+fn tmpfs_at(path: &std::path::Path) -> OwnedFd {
+    std::fs::create_dir_all(path).unwrap();
+    let tmpfs = Maker::new("tmpfs").unwrap().mount(Attributes::NONE).unwrap();
+    attach(tmpfs.as_fd(), Root::open(path).unwrap().as_fd()).unwrap();
+    tmpfs
+}
+
+/// `rshared`: what the container mounts shows outside; with `rslave`, only the other way round.
+fn shared_binds() {
+    let stage = Stage::new();
+    let tmpfs = tmpfs_at(&stage.path("host"));
+    let shared = Change { propagation: Some(Propagation::Shared), ..Change::default() };
+    set_attributes(tmpfs.as_fd(), false, shared).unwrap();
+    std::fs::create_dir(stage.path("host/new")).unwrap();
+    let seen = |word: &str| {
+        let mut spec =
+            shell("mount -t tmpfs made /data/new && grep -c made /proc/mounts && read x");
+        spec["process"]["capabilities"] = crate::stage::all_capabilities();
+        mount(
+            &mut spec,
+            json!({"destination": "/data", "source": stage.path("host"),
+            "options": ["rbind", word]}),
+        );
+        let (mut options, output) = options(stage.overlay());
+        let (stdin, typist) = crate::stage::pipe();
+        if let bryo_runtime::Stdio::Files { stdin: place, .. } = &mut options.stdio {
+            *place = stdin;
+        }
+        let spec = serde_json::from_value(spec).unwrap();
+        let running = create(&spec, options).unwrap().start().unwrap();
+        let mut output = std::fs::File::from(output);
+        let mut count = [0; 2];
+        std::io::Read::read_exact(&mut output, &mut count).unwrap();
+        assert_eq!(&count, b"1\n");
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        drop(typist);
+        finish(running, output.into());
+        mounts.contains("made ")
+    };
+    assert!(!seen("rslave"));
+    assert!(!seen("rprivate"));
+    assert!(seen("rshared"));
+}
+
 fn recursive_read_only() {
     let stage = Stage::new();
-    std::fs::create_dir_all(stage.path("host/below")).unwrap();
-    let tmpfs = bryo_sys::mount::Maker::new("tmpfs").unwrap();
-    let tmpfs = tmpfs.mount(bryo_sys::mount::Attributes::NONE).unwrap();
-    let root = bryo_sys::rooted::Root::open(stage.path("host/below")).unwrap();
-    use std::os::fd::AsFd;
-    bryo_sys::mount::attach(tmpfs.as_fd(), root.as_fd()).unwrap();
+    tmpfs_at(&stage.path("host/below"));
     let run = |word: &str| {
         let mut spec = shell("echo x >/data/below/file && echo written");
         mount(
