@@ -5,8 +5,8 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::Stream;
 
-use crate::model::{ContainerView, Filters, ImageView, VolumeView};
 use crate::Result;
+use crate::model::{ContainerView, Filters, ImageView, VolumeView};
 
 /// Bytes of an archive, in either direction.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;

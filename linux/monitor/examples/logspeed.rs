@@ -1,8 +1,13 @@
-//! Measures the log: writes 200 MB of 100-byte lines in reads of 64 KiB and reads them back, in both formats.
+//! Measures the log: writes 200 MB of 100-byte lines in reads of 64 KiB and reads them back, in both formats; then has a
+//! container print them.
 //!
 //! `cargo run --release -p bryo-monitor --example logspeed [FOLDER]`
 
-#![allow(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "it fails by panicking")]
+#![allow(dead_code, reason = "the tests' harness has more than is needed here")]
+
+#[path = "../tests/containers/harness.rs"]
+mod harness;
 
 use std::time::{Duration, Instant};
 
@@ -56,7 +61,28 @@ fn main() {
         while let Next::Batch(_) = reader.next(Duration::ZERO).unwrap() {}
         println!("{name:>9} tail 100: {:?}", begin.elapsed());
         std::fs::remove_file(path).unwrap();
+        container(name, local);
     }
+}
+
+/// A container that prints the lines from a file in its memory.
+fn container(name: &str, local: bool) {
+    let script = "yes $(head -c 99 /dev/zero | tr '\\0' x) | head -c 20000000 > /tmp/lines
+        read go; for i in 1 2 3 4 5 6 7 8 9 10; do cat /tmp/lines; done";
+    let mut c = harness::Container::with(&["sh", "-c", script], |config, _| {
+        config.open_stdin = true;
+        config.stdin_once = true;
+        if let (true, LogConfig::JsonFile(file)) = (local, config.log.clone()) {
+            config.log = LogConfig::Local(file);
+        }
+    });
+    let mut client = c.attach_with(|s| (s.stdin, s.stdout) = (true, false));
+    c.start();
+    std::thread::sleep(Duration::from_secs(1));
+    let begin = Instant::now();
+    harness::send(&mut client, "go\n");
+    assert_eq!(c.exit_code(), 0);
+    report(name, "printed by a container", begin.elapsed());
 }
 
 fn report(name: &str, what: &str, time: Duration) {

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! What it promises:
-//! - It never waits for an engine, and for a client only by not reading the program's output ([streams](self)).
+//! - It never waits for an engine, and for a client only by not reading the program's output (`streams`).
 //! - The order at the end: output drained, log complete, `state.json` written, [`messages::Event::Exited`], clients closed.
 //! - If it is killed itself, the kernel kills the container's first process (PR_SET_PDEATHSIG, set by the runtime) and
 //!   with it the pid namespace; `state.json` is then left without an exit, which tells the engine. A container of

@@ -276,6 +276,11 @@ impl Monitor {
     /// Ends as soon as the answers are sent.
     pub(crate) fn abandon(&mut self) {
         self.abandoned = true;
+        self.give_up();
+    }
+
+    /// Nothing will run any more; ends when the clients have seen it.
+    pub(crate) fn give_up(&mut self) {
         self.phase = Phase::Ended;
         self.stop_listening();
         self.finish_streams(FIRST);

@@ -39,7 +39,7 @@ impl Monitor {
         match self.try_start() {
             Ok(pid) => Ok(Reply::Started { pid }),
             Err(failure) => {
-                self.abandon();
+                self.give_up();
                 Err(failure)
             }
         }

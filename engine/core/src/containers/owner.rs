@@ -193,6 +193,10 @@ impl Owner {
                 Some(Pending::Done(reply)) => {
                     let _ = reply.send(done(body));
                 }
+                // Number 0 is nobody's: the monitor could not use its bundle.
+                None if seq == 0 && self.starting.is_some() => {
+                    return self.start_answered(body).await;
+                }
                 Some(Pending::Nobody) | None => {}
             },
             Answer::Event(Event::Ready(state)) => return self.found_state(state).await,

@@ -44,7 +44,7 @@ fn rootfs() -> &'static Path {
         }
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|p| Path::new(p).exists());
         std::fs::copy(busybox.expect("busybox-static is needed"), root.join("bin/busybox")).unwrap();
-        let applets = "sh cat echo printf head sleep yes dd tty stty true false kill seq ls test wc md5sum id ip";
+        let applets = "sh cat echo printf head sleep yes dd tty stty true false kill seq ls test wc md5sum id ip tr";
         for applet in applets.split(' ') {
             std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
@@ -340,7 +340,7 @@ fn stream(id: u64) -> StreamConfig {
 
 /// What the holder does: a process in a user and mount namespace where it is root, which becomes the monitor.
 /// With `bridge` it has a network namespace too, with a bridge `br0` in it.
-fn spawn(channel: Channel, bundle: PathBuf, bridge: bool) -> Pid {
+pub fn spawn(channel: Channel, bundle: PathBuf, bridge: bool) -> Pid {
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     match fork().unwrap() {
         Fork::Parent(pid) => pid,

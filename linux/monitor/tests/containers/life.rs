@@ -69,6 +69,21 @@ fn requests_that_do_not_fit_the_state_are_refused() {
 }
 
 #[test]
+fn a_bundle_that_cannot_be_used_is_said() {
+    let empty = tempfile::tempdir().unwrap();
+    let (ours, theirs) = bryo_sys::channel::Channel::pair().unwrap();
+    let monitor = crate::harness::spawn(theirs, empty.path().to_owned(), false);
+    let client = bryo_monitor::client::Client::new(ours).unwrap();
+    match client.recv().unwrap() {
+        Answer::Reply { seq: 0, body: Reply::Failed(failure) } => {
+            assert!(failure.message.contains("monitor.json"), "{failure:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(bryo_sys::fork::wait(monitor).unwrap().code(), 1);
+}
+
+#[test]
 fn an_abandoned_monitor_ends_and_closes_its_clients() {
     let mut c = Container::new(&["true"]);
     let mut client = c.attach();
