@@ -121,10 +121,14 @@ impl Owner {
 
     /// It is about to be stopped; true: it runs, so an end will come.
     pub(super) async fn be_stopping(&mut self, why: Stopping, reply: Reply<bool>) {
+        if self.starting.is_some() {
+            self.deferred.push((why, reply));
+            return;
+        }
         if why == Stopping::Stop {
             self.state.stopped_by_hand = true;
         }
-        if self.status() == Status::Restarting && self.starting.is_none() {
+        if self.status() == Status::Restarting {
             self.backoff.reset();
             self.state.state.status = Status::Exited;
             self.save();

@@ -50,11 +50,11 @@ impl From<Error> for Failure {
 
 impl Owner {
     /// By hand.
-    pub(super) async fn start(&mut self, reply: Reply<bool>) {
+    pub(super) async fn start(&mut self, reply: Reply<bool>) -> Flow {
         let refusal = match self.status() {
             Status::Running => {
                 let _ = reply.send(Ok(false));
-                return;
+                return Flow::On;
             }
             Status::Paused => "cannot start a paused container, try unpause instead",
             Status::Removing | Status::Dead => {
@@ -64,34 +64,33 @@ impl Owner {
         };
         if !refusal.is_empty() {
             let _ = reply.send(Err(Error::conflict(refusal)));
-            return;
+            return Flow::On;
         }
         if let Some(waiting) = &mut self.starting {
             waiting.push(reply);
-            return;
+            return Flow::On;
         }
         self.backoff.reset();
         self.state.restart_count = 0;
         self.state.stopped_by_hand = false;
-        self.begin(vec![reply]).await;
+        self.begin(vec![reply]).await
     }
 
     /// By policy, when the pause is over.
-    pub(super) async fn restart_now(&mut self, attempt: u64) {
-        if self.status() == Status::Restarting
-            && attempt == self.backoff.attempt
-            && !self.is_shutting_down()
-        {
-            self.begin(Vec::new()).await;
-        }
+    pub(super) async fn restart_now(&mut self, attempt: u64) -> Flow {
+        let due = self.status() == Status::Restarting && attempt == self.backoff.attempt;
+        if due && !self.is_shutting_down() { self.begin(Vec::new()).await } else { Flow::On }
     }
 
-    async fn begin(&mut self, waiting: Vec<Reply<bool>>) {
+    async fn begin(&mut self, waiting: Vec<Reply<bool>>) -> Flow {
         self.stopping = None;
         self.starting = Some(waiting);
-        if let Err(failure) = self.launch().await {
-            self.undo_launch().await;
-            self.start_failed(failure).await;
+        match self.launch().await {
+            Ok(()) => Flow::On,
+            Err(failure) => {
+                self.undo_launch().await;
+                self.start_failed(failure).await
+            }
         }
     }
 
@@ -237,7 +236,15 @@ impl Owner {
             let _ = reply.send(Ok(true));
         }
         self.neighbours_changed();
+        self.deferred_stops().await;
         Flow::On
+    }
+
+    /// What was asked while it started.
+    async fn deferred_stops(&mut self) {
+        for (why, reply) in std::mem::take(&mut self.deferred) {
+            self.be_stopping(why, reply).await;
+        }
     }
 
     pub(super) async fn start_failed(&mut self, failure: Failure) -> Flow {
@@ -254,6 +261,7 @@ impl Owner {
         self.save();
         self.publish(None);
         let waiting = self.starting.take().unwrap_or_default();
+        self.deferred_stops().await;
         if self.record.spec.auto_remove && self.stopping != Some(Stopping::Restart) {
             let flow = self.remove_everything(true).await;
             answer_all(waiting, &error);

@@ -18,6 +18,9 @@ use crate::{Error, ErrorKind};
 /// How long a monitor that is found may take to say how it is.
 const GREETING: Duration = Duration::from_secs(5);
 
+/// How long a request that a monitor answers at once may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A monitor. Dropping it ends the conversation, not the monitor.
 pub(super) struct Monitor {
     link: Arc<Link>,
@@ -103,6 +106,11 @@ pub(super) fn error(failure: &Failure) -> Error {
 
 /// One request over a connection of its own, and its answer; for the owner, which cannot wait for its own queue.
 pub(super) async fn ask_once(bundle: &Path, body: RequestBody) -> crate::Result<()> {
+    let late = || Error::internal("the container's monitor did not answer in time");
+    tokio::time::timeout(PATIENCE, exchange(bundle, body)).await.map_err(|_| late())?
+}
+
+async fn exchange(bundle: &Path, body: RequestBody) -> crate::Result<()> {
     let failed =
         |e: std::io::Error| Error::internal(format!("talk to the container's monitor: {e}"));
     let link = Link::connect(&bryo_monitor::client::socket_path(bundle)).map_err(failed)?;

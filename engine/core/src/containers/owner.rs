@@ -75,6 +75,8 @@ pub(super) struct Owner {
     /// Who waits for the start that is under way.
     pub starting: Option<Vec<Reply<bool>>>,
     pub stopping: Option<Stopping>,
+    /// Stops that came while it starts; they follow the start.
+    pub deferred: Vec<(Stopping, Reply<bool>)>,
     /// Streams that wait for the start.
     pub joins: Vec<Join>,
     /// Streams that are joined.
@@ -117,6 +119,7 @@ pub(crate) fn spawn(
         pending: HashMap::new(),
         starting: None,
         stopping: None,
+        deferred: Vec::new(),
         joins: Vec::new(),
         streams: HashMap::new(),
         execs: BTreeMap::new(),
@@ -144,8 +147,8 @@ impl Owner {
 
     async fn handle(&mut self, action: Action) -> Flow {
         match action {
-            Action::Start { reply } => self.start(reply).await,
-            Action::RestartNow { attempt } => self.restart_now(attempt).await,
+            Action::Start { reply } => return self.start(reply).await,
+            Action::RestartNow { attempt } => return self.restart_now(attempt).await,
             Action::Stopping { why, reply } => self.be_stopping(why, reply).await,
             Action::Signal { signal, by_hand, reply } => self.signal(signal, by_hand, reply).await,
             Action::Pause { reply } => self.pause(reply).await,
