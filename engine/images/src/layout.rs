@@ -11,23 +11,29 @@
 //!   layers/.new/RANDOM/          a layer being unpacked
 //!   images/HEX.json              one record per image; HEX is the digest of its configuration
 //!   references.json              full name → image id; `name:tag` and `name@digest`
+//!   references.json.old          the same before the last change
 //!   writable/ID/upper, work      what container ID writes
 //!   writable/ID/writable.json    on top of which layers
 //! ```
 //!
 //! **Order of writing.** Blobs, then layers, then the image's record, then references. Each is made
-//! under another name and renamed, so a reader (and a crash) sees all of it or nothing. Removing goes
-//! the other way; what a crash leaves unreferenced is collected by the next [`crate::Store::collect`].
-//! `fsync` is called for records only. Layers written since the last boot carry that boot's id until
-//! `syncfs` ran after the pull; a layer that did not get that far before the machine went down is
-//! removed at the next open, with the records of the images that need it: their blobs are verified
-//! again when they are pulled again.
+//! under another name and renamed, so a reader, and a kill of the engine, sees all of it or nothing.
+//! Removing goes the other way; what is left unreferenced is collected by the next
+//! [`crate::Store::collect`].
 //!
-//! **Compressed blobs are kept.** A layer thus costs its archive (some 35–45 % of the files' size)
-//! besides its files. For that, `save` and a later push hand out the registry's own bytes and digests
-//! at the cost of a copy, an image loses nothing by a folder that cannot hold all of its metadata
-//! (single-id mode), and a killed download needs no second place. Layers that come uncompressed, by
-//! `load`, are kept as they are.
+//! **Crash of the machine.** Nothing here calls `fsync`: on ext4 one such call in the middle of a pull
+//! writes out everything that was unpacked so far. Instead `syncfs` runs in the background after a
+//! pull; until it has, a layer carries the id of the boot it was written in. At the next open a layer
+//! of an earlier boot without the mark `synced` is removed, and records that are damaged or lack a
+//! part are dropped with a warning: the user pulls again, and blobs are verified again. For names,
+//! `references.json.old` holds the version before the last change.
+//!
+//! **Compressed blobs are kept.** A layer thus costs its archive besides its files: measured, 23 % of
+//! the files for headers and Python code, 48 % for an image with much incompressible data. For that,
+//! `save` and a later push hand out the registry's own bytes and digests at the cost of a copy, an
+//! image loses nothing by a folder that cannot hold all of its metadata (single-id mode), and a
+//! killed download needs no second place. Layers that come uncompressed, by `load`, are kept as they
+//! are.
 //!
 //! **Names of layers** are short because an overlay's options must fit in one page on kernels before
 //! 6.5: 128 layers relative to `layers/` take 28 bytes each. The record inside holds the whole chain
@@ -188,19 +194,16 @@ pub(crate) fn make_dir(path: &Path) -> Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).at("make the folder", path)
 }
 
-/// Writes a record so that a crash leaves the old one or the new one.
+/// Writes a record so that a reader sees the old one or the new one.
 pub(crate) fn write_record(path: &Path, record: &impl Serialize) -> Result<()> {
     let text = serde_json::to_vec_pretty(record)
         .map_err(|e| Error::new(ErrorKind::Io, format!("cannot write {}: {e}", path.display())))?;
-    let folder = path.parent().unwrap_or(Path::new("/"));
     let temporary = path.with_extension(format!("tmp-{:08x}", rand::random::<u32>()));
     let write = || -> std::io::Result<()> {
         let mut file =
             fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&temporary)?;
         file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        fs::File::open(folder)?.sync_all()
+        fs::rename(&temporary, path)
     };
     write().inspect_err(|_| drop(fs::remove_file(&temporary))).at("write", path)
 }
@@ -239,7 +242,7 @@ mod tests {
         assert!(second.message().contains("in use by another process"), "{second}");
         drop(lock);
         fs::write(dir.path().join("format"), r#"{"format":9}"#).unwrap();
-        let newer = Layout::open(dir.path()).unwrap_err();
+        let newer = layout.check_format().unwrap_err();
         assert!(newer.message().contains("format 9"), "{newer}");
         assert_eq!(newer.kind(), ErrorKind::Unusable);
         assert!(layout.layer(Digest::of(b"")).ends_with("layers/e3b0c44298fc1c149afbf4c8"));

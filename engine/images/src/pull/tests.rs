@@ -294,3 +294,20 @@ fn a_hostile_layer_is_refused_by_name_and_leaves_nothing() {
         assert_eq!(names(&store, "layers/.new"), Vec::<String>::new());
     });
 }
+
+#[test]
+fn mirrors_stand_in_for_docker_io() {
+    needs_user_namespace!();
+    run(async {
+        let registry = FaultyRegistry::start(Faults::default()).await;
+        let image = two_layers(13);
+        registry.put("library/alpine", "3", &image);
+        let (_dir, store) = store();
+        let mirrors = vec!["http://127.0.0.1:1".to_owned(), format!("http://{}", registry.host)];
+        store.reload(crate::Registries { mirrors, ..Default::default() });
+        let auth = Auth { username: "u".to_owned(), ..Auth::default() };
+        let pulled = pull_with(&store, "alpine:3", Some(auth)).await.0.unwrap();
+        assert_eq!(pulled.repo_tags, ["alpine:3"]);
+        assert!(pulled.repo_digests[0].starts_with("alpine@sha256:"));
+    });
+}

@@ -1,7 +1,7 @@
 //! The records of images and layers, in memory as they are on disk.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
@@ -124,18 +124,19 @@ impl State {
                 drop(std::fs::remove_file(&path));
                 continue;
             }
-            let Some(record) = read_record::<ImageRecord>(&path)? else { continue };
-            match state.complete(layout, &record) {
-                Ok(document) => drop(state.images.insert(record.id, (record, document))),
+            let record = read_record::<ImageRecord>(&path).and_then(|record| {
+                let record = record.ok_or_else(|| Error::bad_archive("its record is gone"))?;
+                state.complete(layout, &record).map(|document| (record, document))
+            });
+            match record {
+                Ok((record, document)) => drop(state.images.insert(record.id, (record, document))),
                 Err(e) => {
-                    tracing::warn!(image = %record.id, error = %e, "an image is incomplete and is dropped; pull it again");
+                    tracing::warn!(record = %path.display(), error = %e, "an image is incomplete and is dropped; pull it again");
                     std::fs::remove_file(&path).at("remove", &path)?;
                 }
             }
         }
-        let names: BTreeMap<String, Digest> =
-            read_record(&layout.references())?.unwrap_or_default();
-        state.names = names
+        state.names = read_names(layout)
             .into_iter()
             .filter_map(|(name, id)| Some((Reference::parse(&name).ok()?, id)))
             .filter(|(_, id)| state.images.contains_key(id))
@@ -166,11 +167,16 @@ impl State {
     }
 
     fn complete(&self, layout: &Layout, record: &ImageRecord) -> Result<ConfigDocument> {
-        let path = layout.blob(record.id);
-        let bytes = std::fs::read(&path).at("read", &path)?;
-        if Digest::of(&bytes) != record.id {
-            return Err(Error::bad_archive("its configuration is damaged"));
-        }
+        let intact = |digest: Digest| {
+            let path = layout.blob(digest);
+            let bytes = std::fs::read(&path).at("read", &path)?;
+            if Digest::of(&bytes) == digest {
+                return Ok(bytes);
+            }
+            Err(Error::bad_archive(format!("its document {digest} is damaged")))
+        };
+        intact(record.manifest)?;
+        let bytes = intact(record.id)?;
         match record.chain_ids().iter().find(|id| !self.layers.contains_key(id)) {
             Some(missing) => Err(Error::bad_archive(format!("its layer {missing} is missing"))),
             None => ConfigDocument::parse(&bytes),
@@ -223,6 +229,26 @@ impl State {
     }
 }
 
+/// The names on disk; after a crash that damaged them, those before the last change.
+fn read_names(layout: &Layout) -> BTreeMap<String, Digest> {
+    let path = layout.references();
+    read_record(&path)
+        .or_else(|e| {
+            tracing::warn!(error = %e, "names of images are taken from before the last change");
+            read_record(&before(&path))
+        })
+        .unwrap_or_else(|e| {
+            tracing::warn!(error = %e, "images have lost their names");
+            None
+        })
+        .unwrap_or_default()
+}
+
+/// Where the version before the last change is.
+fn before(path: &Path) -> PathBuf {
+    path.with_extension("json.old")
+}
+
 /// The document's comment, or that of its newest step.
 fn comment(document: &ConfigDocument) -> String {
     if document.comment.is_empty() {
@@ -246,10 +272,7 @@ impl Store {
         }
         let temporary = self.layout().new_blob();
         let write = || -> std::io::Result<()> {
-            use std::io::Write;
-            let mut file = std::fs::File::create_new(&temporary)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
+            std::fs::write(&temporary, bytes)?;
             std::fs::rename(&temporary, &path)
         };
         write().at("write", &path)
@@ -327,7 +350,12 @@ impl Store {
     pub(crate) fn write_names(&self, state: &State) -> Result<()> {
         let names: BTreeMap<String, &Digest> =
             state.names.iter().map(|(name, id)| (name.to_string(), id)).collect();
-        write_record(&self.layout().references(), &names)
+        let path = self.layout().references();
+        let old = before(&path);
+        drop(std::fs::remove_file(&old));
+        // Without an older version there is nothing to fall back to, nor to lose.
+        drop(std::fs::hard_link(&path, &old));
+        write_record(&path, &names)
     }
 
     /// Which image a repository's digest names.

@@ -38,7 +38,9 @@ impl Store {
         all: bool,
         in_use: &dyn Fn(Digest) -> bool,
     ) -> Result<(Vec<Removed>, u64)> {
-        let candidates = self.select(filter)?;
+        // Here `all` says whether names protect an image, whatever the filter says of dangling.
+        let filter = ImageFilter { dangling: None, ..filter.clone() };
+        let candidates = self.select(&filter)?;
         let mut removed = Vec::new();
         let mut freed = 0;
         for image in candidates {

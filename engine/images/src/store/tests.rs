@@ -46,6 +46,37 @@ fn imported_images_survive_a_restart() {
 }
 
 #[test]
+fn damaged_records_cost_what_they_hold_and_no_more() {
+    needs_user_namespace!();
+    let (dir, store) = store();
+    let first = import(&store, "a:1", &[("f", b"1")]);
+    let second = import(&store, "b:1", &[("f", b"2")]);
+    store.tag(first.id, &Reference::parse("c:1").unwrap()).unwrap();
+    let (names, record) = (store.layout().references(), store.layout().image(second.id));
+    let lost = store.layout().layer(first.layers[0].chain_id);
+    drop(store);
+    fs::write(names, "").unwrap();
+    fs::write(record, "{").unwrap();
+    let store = open(dir.path());
+    assert_eq!(store.resolve("a:1", None).unwrap().id, first.id);
+    assert_eq!(store.list(&ImageFilter::default()).unwrap().len(), 1);
+    // A layer of an earlier boot that was never written out.
+    drop(store);
+    let file = lost.join("layer.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let boot = crate::store::boot_id();
+    fs::write(file, text.replace(&boot, "another boot")).unwrap();
+    // The first store's thread may still be about to set the mark: a link into nowhere prevents that.
+    drop(fs::remove_file(lost.join("synced")));
+    while std::os::unix::fs::symlink("/nowhere/at/all", lost.join("synced")).is_err() {
+        drop(fs::remove_file(lost.join("synced")));
+    }
+    let store = open(dir.path());
+    assert_eq!(store.list(&ImageFilter::default()).unwrap().len(), 0);
+    assert!(!lost.exists());
+}
+
+#[test]
 fn names_come_and_go_as_dockers() {
     needs_user_namespace!();
     let (_dir, store) = store();
@@ -100,7 +131,9 @@ fn filters_choose() {
     let (removed, _) = store.prune(&ImageFilter::default(), false, &|_| false).unwrap();
     assert!(removed.contains(&Removed::Deleted(second.id.to_string())), "{removed:?}");
     assert_eq!(list(dangling), []);
-    let (removed, _) = store.prune(&ImageFilter::default(), true, &|id| id == first.id).unwrap();
+    // What the API sends for `prune -a`.
+    let every = ImageFilter { dangling: Some(false), ..ImageFilter::default() };
+    let (removed, _) = store.prune(&every, true, &|id| id == first.id).unwrap();
     assert_eq!(removed.len(), 3, "{removed:?}");
     assert_eq!(list(ImageFilter::default()), [first.id]);
 }

@@ -115,9 +115,22 @@ pub fn store() -> (tempfile::TempDir, crate::Store) {
     (dir, store)
 }
 
-/// A store in a folder.
+/// A store in a folder. One that was just closed may be locked for a moment longer, by a process that
+/// another test is starting (it has a copy of the descriptor until it runs its program).
 pub fn open(root: &std::path::Path) -> crate::Store {
-    crate::Store::open(crate::StoreSettings {
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        match crate::Store::open(settings(root)) {
+            Err(e) if e.kind() == crate::ErrorKind::Unusable && Instant::now() < end => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            other => return other.unwrap(),
+        }
+    }
+}
+
+fn settings(root: &std::path::Path) -> crate::StoreSettings {
+    crate::StoreSettings {
         root: root.join("images"),
         insecure_registries: Vec::new(),
         mirrors: Vec::new(),
@@ -131,8 +144,7 @@ pub fn open(root: &std::path::Path) -> crate::Store {
         },
         snapshotter: crate::Snapshotter { kind: crate::SnapshotterKind::Overlay, reason: None },
         user_agent: "bryo-test".to_owned(),
-    })
-    .unwrap()
+    }
 }
 
 /// Runs a future with all of tokio.

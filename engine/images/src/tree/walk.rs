@@ -102,7 +102,8 @@ impl Visitor for Counter {
             // A sparse file takes less than its length.
             let length = u64::try_from(stat.st_size).unwrap_or(0);
             let blocks = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
-            self.usage.bytes += if blocks == 0 { length } else { length.min(blocks.max(1)) };
+            // Small files may live in their inode and take no block at all.
+            self.usage.bytes += length.min(blocks.max(4096));
         }
         Ok(true)
     }

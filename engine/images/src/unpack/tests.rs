@@ -355,3 +355,42 @@ fn very_deep_archives_need_few_descriptors() {
     assert!(place.path(&format!("{}g", "d/".repeat(20))).exists());
     crate::tree::remove(&place.path("")).unwrap();
 }
+
+#[test]
+fn damaged_archives_do_no_harm() {
+    needs_user_namespace!();
+    let good = archive(&[
+        (entry("a/", Kind::Folder), b""),
+        (entry("a/file", Kind::File), b"content"),
+        (link("a/link", Kind::Symlink, "../outside"), b""),
+        (link("a/hard", Kind::HardLink, "a/file"), b""),
+        (entry(&"long/".repeat(60), Kind::File), b"x"),
+        (entry(".wh.x", Kind::File), b""),
+    ]);
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let place = Place::new();
+    for _ in 0..400 {
+        let mut bad = good.clone();
+        let header = random(good.len() / 512) * 512;
+        for _ in 0..=random(4) {
+            let at = if random(3) == 0 { random(good.len()) } else { header + random(512) };
+            bad[at] = u8::try_from(random(256)).unwrap();
+        }
+        // A right checksum lets the damage through to the parts behind it.
+        let block = &mut bad[header..header + 512];
+        block[148..156].fill(b' ');
+        let sum: u64 = block.iter().map(|b| u64::from(*b)).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        drop(place.apply(&bad));
+        assert_eq!(fs::read_to_string(place.dir.path().join("outside")).unwrap(), "untouched");
+        crate::tree::remove(&place.path("")).unwrap();
+        fs::create_dir(place.path("")).unwrap();
+    }
+    assert_eq!(fs::read_dir(place.dir.path()).unwrap().count(), 2);
+}
