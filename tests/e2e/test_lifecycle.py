@@ -78,12 +78,13 @@ def test_kill_of_what_does_not_run(engine):
 
 
 def test_restart(engine):
-    engine.docker('run', '-d', '--name', 'r1', '-p', '18200:1', 'busybox', 'sh', '-c', TRAP)
+    port = host.free_port()
+    engine.docker('run', '-d', '--name', 'r1', '-p', '%d:1' % port, 'busybox', 'sh', '-c', TRAP)
     wait_until(lambda: engine.docker('logs', 'r1').out, what='it runs')
     first = state(engine, 'r1', '{{.State.Pid}} {{.State.StartedAt}}')
     engine.docker('restart', '-t', '2', 'r1')
     assert state(engine, 'r1') == 'running' and state(engine, 'r1', '{{.State.Pid}} {{.State.StartedAt}}') != first
-    assert 18200 in host.ports()
+    assert port in host.ports()
     wait_until(lambda: engine.docker('logs', 'r1').out == 'up\nbye\nup\n', what='log of both lives')
 
 

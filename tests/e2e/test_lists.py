@@ -4,11 +4,15 @@ import urllib.parse
 
 import pytest
 
+from support import host
+
+PORT = host.free_port()
+
 
 @pytest.fixture
 def few(engine):
     engine.docker('run', '--name', 'ended', '-l', 'side=back', 'busybox', 'sh', '-c', 'exit 3', check=False)
-    engine.docker('run', '-d', '--name', 'web', '-l', 'side=front', '-p', '18300:80', '-v', 'data:/d', 'busybox', 'sleep', '600')
+    engine.docker('run', '-d', '--name', 'web', '-l', 'side=front', '-p', '%d:80' % PORT, '-v', 'data:/d', 'busybox', 'sleep', '600')
     engine.docker('create', '--name', 'made', 'configured', 'true')
     return engine
 
@@ -23,7 +27,7 @@ def listed(engine, *flags):
     (['name=we'], {'web'}), (['name=^/?web$'], {'web'}), (['label=side'], {'ended', 'web'}), (['label=side=front'], {'web'}),
     (['exited=3'], {'ended'}), (['exited=0'], set()), (['ancestor=busybox'], {'ended', 'web'}),
     (['volume=data'], {'web'}), (['volume=/d'], {'web'}), (['network=bridge'], {'web', 'ended', 'made'}),
-    (['publish=18300'], {'web'}), (['publish=18300/tcp'], {'web'}), (['expose=80'], {'web'}),
+    (['publish=%d' % PORT], {'web'}), (['publish=%d/tcp' % PORT], {'web'}), (['expose=80'], {'web'}),
     (['before=made'], {'ended', 'web'}), (['since=ended'], {'web', 'made'}), (['is-task=false'], {'ended', 'web', 'made'}),
     (['label=side', 'status=exited'], {'ended'}),
 ])
@@ -67,7 +71,7 @@ def test_the_shape_of_a_list(few, api):
     web = got['/web']
     assert web['Image'] == 'busybox' and web['ImageID'].startswith('sha256:') and web['Command'] == 'sleep 600'
     assert web['State'] == 'running' and web['Status'].startswith('Up ') and isinstance(web['Created'], int)
-    assert {'IP': '0.0.0.0', 'PrivatePort': 80, 'PublicPort': 18300, 'Type': 'tcp'} in web['Ports']
+    assert {'IP': '0.0.0.0', 'PrivatePort': 80, 'PublicPort': PORT, 'Type': 'tcp'} in web['Ports']
     assert web['HostConfig']['NetworkMode'] in ('bridge', 'default')
     assert web['NetworkSettings']['Networks']['bridge']['IPAddress'].startswith('172.17.')
     assert web['Mounts'][0]['Name'] == 'data' and web['Labels'] == {'side': 'front'}

@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from support import host
 from support.engine import wait_until
 
 
@@ -36,9 +37,9 @@ def test_another_user_is_refused_with_the_reason(engine):
 
 
 def test_the_usual_things_work(engine):
-    engine.docker('run', '-d', '--name', 'w1', '-p', '18400:80', '-v', 'vol:/v', 'busybox', 'sh', '-c',
+    port = host.free_port()
+    engine.docker('run', '-d', '--name', 'w1', '-p', '%d:80' % port, '-v', 'vol:/v', 'busybox', 'sh', '-c',
                   'echo v > /v/f; exec httpd -f -p 80 -h /v')
-    from support import host
-    wait_until(lambda: host.serves(18400, '/f') == b'v\n')
+    wait_until(lambda: host.serves(port, '/f') == b'v\n')
     assert engine.docker('exec', 'w1', 'cat', '/v/f').out == 'v\n'
     engine.docker('stop', '-t', '0', 'w1')

@@ -3,6 +3,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -110,11 +111,10 @@ def test_a_resize_reaches_the_program(engine):
     t = Terminal(engine, 'run', '--rm', '-it', 'busybox', 'sh')
     t.expect(b'# ')
     t.resize(44, 155)
-    os.kill(t.process.pid, 28)  # SIGWINCH
-    wait = 'for i in 1 2 3 4 5 6 7 8 9; do stty size; sleep 0.2; done\n'
-    t.type(wait.encode())
+    os.kill(t.process.pid, signal.SIGWINCH)
+    t.type(b'while :; do stty size; sleep 0.2; done\n')
     t.expect(b'44 155')
-    t.type(b'\nexit\n')
+    t.type(b'\x03exit\n')
     t.code()
 
 

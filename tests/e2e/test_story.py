@@ -111,18 +111,19 @@ def test_what_a_user_writes_outside_is_the_users(engine, folder):
 
 
 def test_info_and_inspect_speak_in_templates(engine):
-    engine.docker('run', '-d', '--name', 'seen', '-p', '18123:8000', '--label', 'a=b', 'busybox', 'sleep', '600')
+    port = host.free_port()
+    engine.docker('run', '-d', '--name', 'seen', '-p', '%d:8000' % port, '--label', 'a=b', 'busybox', 'sleep', '600')
     assert 'name=rootless' in engine.docker('info', '-f', '{{.SecurityOptions}}').out
     assert engine.docker('info', '-f', '{{.DockerRootDir}}').text == engine.data
     assert engine.docker('info', '-f', '{{.ContainersRunning}}').text == '1'
     template = ('{{.State.Status}} {{.State.Running}} {{json .NetworkSettings.Ports}} {{.HostConfig.NetworkMode}} '
                 '{{.Config.Image}} {{index .Config.Labels "a"}}')
     words = engine.inspect('seen', template).split(' ')
-    assert words[:2] == ['running', 'true'] and '"HostPort":"18123"' in words[2]
+    assert words[:2] == ['running', 'true'] and '"HostPort":"%d"' % port in words[2]
     assert words[4:] == ['busybox', 'b'] and words[3] in ('bridge', 'default')
     address = engine.inspect('seen', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}')
     assert address.startswith('172.17.0.')
-    assert engine.docker('port', 'seen').text.splitlines()[0] == '8000/tcp -> 0.0.0.0:18123'
+    assert engine.docker('port', 'seen').text.splitlines()[0] == '8000/tcp -> 0.0.0.0:%d' % port
 
 
 def test_the_embedded_image_says_who_it_is(engine):

@@ -39,7 +39,7 @@ enum Job {
     Add(Network, oneshot::Sender<Result<()>>),
     Remove(String, oneshot::Sender<Result<()>>),
     Publish(Publication, oneshot::Sender<Result<Published>>),
-    Unpublish(String),
+    Unpublish(String, oneshot::Sender<Result<()>>),
     /// Forget the publications of containers that are not among these.
     Keep(Vec<String>),
     Quit(oneshot::Sender<()>),
@@ -107,9 +107,12 @@ impl Gate {
         self.ask(|reply| Job::Publish(publication, reply)).await
     }
 
-    /// Closes a container's ports; nobody waits for it.
-    pub(crate) fn unpublish(&self, container: &str) {
-        let _ = self.jobs.send(Job::Unpublish(container.to_string()));
+    /// Closes a container's ports and returns when they are closed.
+    pub(crate) async fn unpublish(&self, container: &str) {
+        let closed = self.ask(|reply| Job::Unpublish(container.to_string(), reply)).await;
+        if let Err(e) = closed {
+            tracing::warn!("close published ports: {e}");
+        }
     }
 
     /// Closes the ports of all containers but these.
@@ -199,12 +202,12 @@ impl Keeper {
             Job::Publish(publication, reply) => {
                 let _ = reply.send(self.publish(publication).await);
             }
-            Job::Unpublish(container) => {
-                if self.publications.remove(&container).is_some() {
-                    if let Err(e) = self.done(Request::Unpublish { container }).await {
-                        tracing::warn!("close published ports: {e}");
-                    }
-                }
+            Job::Unpublish(container, reply) => {
+                let answer = match self.publications.remove(&container) {
+                    Some(_) => self.done(Request::Unpublish { container }).await,
+                    None => Ok(()),
+                };
+                let _ = reply.send(answer);
             }
             Job::Keep(containers) => self.keep(&containers).await,
             Job::Quit(_) => {}

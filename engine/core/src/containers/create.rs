@@ -169,7 +169,7 @@ fn fill_in(inner: &Inner, spec: &mut ContainerSpec, id: &str) -> Result<()> {
             "host" => NetworkMode::Host,
             "none" => NetworkMode::None,
             "bridge" | "default" | "" => NetworkMode::Default,
-            other => NetworkMode::Named(inner.networks.find(other)?.spec.name),
+            other => NetworkMode::Named(endpoints::named(inner, other)?.spec.name),
         };
     }
     if spec.hostname.is_empty() && !matches!(spec.network_mode, NetworkMode::Container(_)) {

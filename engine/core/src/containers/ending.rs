@@ -31,9 +31,9 @@ impl Owner {
         let again = self.wants_again(code);
         self.state.state.status = if again { Status::Restarting } else { Status::Exited };
         self.ends += 1;
-        // In the queue of the gate before anybody hears of the end, so that whoever starts then finds the ports free.
+        // Closed before anybody hears of the end, so that whoever listens then finds the ports free.
         if !self.state.ports.is_empty() {
-            self.inner.gate.unpublish(&self.record.id);
+            self.inner.gate.unpublish(&self.record.id).await;
         }
         for exec in self.execs.values() {
             exec.lost();
@@ -46,7 +46,7 @@ impl Owner {
                 ("execDuration".to_string(), seconds.to_string()),
             ]),
         );
-        self.leave_networks();
+        self.leave_networks().await;
         self.volumes_unmounted();
         if again {
             self.state.restart_count += 1;
@@ -265,7 +265,7 @@ impl Owner {
             if let Some(mut monitor) = self.monitor.take() {
                 let _ = monitor.send(bryo_monitor::messages::RequestBody::Abandon, &[]).await;
             }
-            self.leave_networks();
+            self.leave_networks().await;
             self.clean_bundle();
             return Flow::On;
         };

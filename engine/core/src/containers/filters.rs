@@ -219,6 +219,7 @@ fn name_matches(name: &str, pattern: &str) -> bool {
         Some(rest) => (true, rest),
         None => (false, rest),
     };
+    let rest = rest.strip_prefix("/?").unwrap_or(rest);
     let (start, rest) = match rest.strip_prefix('/') {
         Some(rest) => (true, rest),
         None => (start, rest),
@@ -253,6 +254,7 @@ mod tests {
     fn names_match_in_part_or_anchored() {
         assert!(name_matches("web-1", "web"));
         assert!(name_matches("web-1", "^/web-1$"));
+        assert!(name_matches("web-1", "^/?web-1$"));
         assert!(name_matches("web-1", "^(a|web-1)$"));
         assert!(!name_matches("web-1", "^web$"));
     }

@@ -273,7 +273,7 @@ impl Owner {
 
     /// Takes back what a start that failed has set up.
     pub(super) async fn undo_launch(&mut self) {
-        self.leave_networks();
+        self.leave_networks().await;
         if let Some(mut monitor) = self.monitor.take() {
             let _ = monitor.send(RequestBody::Abandon, &[]).await;
         }
@@ -284,9 +284,9 @@ impl Owner {
     }
 
     /// Ports closed, addresses given back.
-    pub(super) fn leave_networks(&mut self) {
+    pub(super) async fn leave_networks(&mut self) {
         if !self.state.ports.is_empty() {
-            self.inner.gate.unpublish(&self.record.id);
+            self.inner.gate.unpublish(&self.record.id).await;
             self.state.ports.clear();
         }
         let mut left = Vec::new();

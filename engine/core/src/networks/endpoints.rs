@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use super::hosts::{self, Resolver};
-use super::table::mac_bytes;
+use super::table::{NetworkRecord, mac_bytes};
 use crate::containers::record::{ContainerRecord, StateRecord};
 use crate::engine::Inner;
 use crate::model::{ContainerSpec, EndpointSettings, EndpointView, NetworkMode, Protocol};
@@ -40,13 +40,22 @@ pub(crate) fn asked(inner: &Inner, spec: &ContainerSpec) -> Result<BTreeMap<Stri
         }
     }
     for (name, settings) in wanted {
-        let network = inner.networks.find(name)?;
+        let network = named(inner, name)?;
         check(&network.spec.name, &settings)?;
         let view =
             EndpointView { settings, network_id: network.id.clone(), ..EndpointView::default() };
         out.insert(network.spec.name.clone(), view);
     }
     Ok(out)
+}
+
+/// The network a new container asks for. A missing one is the request's fault (400): a 404 would make the docker CLI look for
+/// a missing image.
+pub(crate) fn named(inner: &Inner, name: &str) -> Result<NetworkRecord> {
+    inner.networks.find(name).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => Error::invalid(e.message()),
+        _ => e,
+    })
 }
 
 /// Refuses settings that a network does not have.
