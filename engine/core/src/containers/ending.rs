@@ -188,9 +188,8 @@ impl Owner {
         self.backoff.reset();
         self.state.state.status = Status::Removing;
         self.publish(None);
-        if let Some(cleaning) = self.cleaning.take() {
-            let _ = cleaning.await;
-        }
+        // The bundle goes in the background; nothing else ever has its name.
+        self.cleaning = None;
         let (inner, id) = (self.inner.clone(), self.record.id.clone());
         let removed = tokio::task::spawn_blocking(move || -> Result<()> {
             inner.images.remove_writable(&id).map_err(Error::from)?;
