@@ -371,9 +371,14 @@ fn worded(failure: &Refused) -> Failure {
         FailureKind::BadRequest => (ErrorKind::InvalidParameter, 128),
         FailureKind::WrongState | FailureKind::Other => (ErrorKind::Internal, 128),
     };
+    // An external runtime's words begin with its own name.
+    let own = if failure.message.contains(" create failed: ") {
+        ""
+    } else {
+        "bryo create failed: unable to start container process: error during container init: "
+    };
     let text = format!(
-        "failed to create task for container: failed to create shim task: OCI runtime create failed: bryo create failed: unable \
-         to start container process: error during container init: {}",
+        "failed to create task for container: failed to create shim task: OCI runtime create failed: {own}{}",
         failure.message
     );
     Failure::new(Error::new(kind, text), code)
