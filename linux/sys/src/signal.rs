@@ -47,9 +47,10 @@ impl AsFd for SignalFd {
 
 /// Puts every signal back to its default action and unblocks all: what a program expects when it is started.
 pub fn reset() -> io::Result<()> {
-    for signal in 1..=64 {
-        // 32 and 33 belong to libc's threads; KILL and STOP cannot be changed.
-        if matches!(signal, libc::SIGKILL | libc::SIGSTOP | 32 | 33) {
+    // Between 31 and SIGRTMIN lie libc's own (glibc keeps two, musl three, and refuses them with EINVAL);
+    // KILL and STOP cannot be changed.
+    for signal in (1..=31).chain(libc::SIGRTMIN()..=64) {
+        if matches!(signal, libc::SIGKILL | libc::SIGSTOP) {
             continue;
         }
         set_action(signal, libc::SIG_DFL)?;
