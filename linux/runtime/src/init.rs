@@ -37,8 +37,7 @@ const SIGTTOU: i32 = 22;
 /// Becomes the init of the program that `execute` becomes. Returns only in the program's process, and only if its exec
 /// failed.
 pub(crate) fn run(line: &Line, execute: impl FnOnce() -> Result<Infallible>) -> Result<Infallible> {
-    // 32 and 33 are libc's own.
-    let all: Vec<i32> = (1..=64).filter(|s| !OWN.contains(s) && !matches!(s, 32 | 33)).collect();
+    let all: Vec<i32> = signal::numbers().filter(|s| !OWN.contains(s)).collect();
     let signals = SignalFd::new(&all).context(|| "collecting init's signals")?;
     match fork::fork().context(|| "starting the program below init")? {
         Fork::Parent(program) => supervise(&signals, program, line),

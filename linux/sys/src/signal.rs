@@ -45,11 +45,16 @@ impl AsFd for SignalFd {
     }
 }
 
+/// Every signal that a program may use. Between 31 and SIGRTMIN lie libc's own, which it refuses with EINVAL: glibc keeps
+/// two, musl three.
+pub fn numbers() -> impl Iterator<Item = i32> {
+    (1..=31).chain(libc::SIGRTMIN()..=64)
+}
+
 /// Puts every signal back to its default action and unblocks all: what a program expects when it is started.
 pub fn reset() -> io::Result<()> {
-    // Between 31 and SIGRTMIN lie libc's own (glibc keeps two, musl three, and refuses them with EINVAL);
-    // KILL and STOP cannot be changed.
-    for signal in (1..=31).chain(libc::SIGRTMIN()..=64) {
+    for signal in numbers() {
+        // These two cannot be changed.
         if matches!(signal, libc::SIGKILL | libc::SIGSTOP) {
             continue;
         }
