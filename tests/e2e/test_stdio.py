@@ -110,6 +110,7 @@ def test_a_terminal_is_one(engine):
 def test_a_resize_reaches_the_program(engine):
     t = Terminal(engine, 'run', '--rm', '-it', 'busybox', 'sh')
     t.expect(b'# ')
+    time.sleep(0.5)  # the CLI listens for SIGWINCH only once its start was answered, which may be after the prompt
     t.resize(44, 155)
     os.kill(t.process.pid, signal.SIGWINCH)
     t.type(b'while :; do stty size; sleep 0.2; done\n')
