@@ -47,8 +47,18 @@ async fn life(service: Service<'_>) -> Result<(), SetupError> {
         Signals::new().map_err(|e| failed("could not catch signals", e.to_string()))?;
     let socket = service.sockets.files.first();
     let settings = settings::settings(service.config, service.entered, service.user, socket);
-    let engine =
-        Engine::open(settings).await.map_err(|e| failed("could not open the engine", chain(&e)))?;
+    let engine = match Engine::open(settings).await {
+        Ok(engine) => engine,
+        Err(e) => {
+            // A holder that was made for this engine has nothing to hold.
+            if !service.entered.found {
+                if let Err(e) = service.entered.holder.quit() {
+                    tracing::warn!("end the holder: {e}");
+                }
+            }
+            return Err(failed("could not open the engine", chain(&e)));
+        }
+    };
     let stop = CancellationToken::new();
     let options = bryo_api::Options { stop: stop.clone(), ..bryo_api::Options::default() };
     let mut api = tokio::spawn(bryo_api::serve(engine.clone(), service.sockets.listeners, options));
