@@ -114,7 +114,13 @@ fn attach_path(id: &str, how: &Attached) -> String {
 /// A wait whose headers have come.
 pub struct Wait {
     answer: tokio::task::JoinHandle<Result<WaitResponse>>,
+    context: Context,
+    id: String,
 }
+
+/// How long an engine that went away in the middle of a wait may take to come back. The container, and a session with it, goes on
+/// without the engine; only its exit code has to be asked for again.
+const RETURN: std::time::Duration = std::time::Duration::from_secs(30);
 
 impl Wait {
     /// Registers it.
@@ -128,7 +134,7 @@ impl Wait {
                 CliError::new("error waiting for container: the daemon closed the connection")
             })
         });
-        Ok(Wait { answer })
+        Ok(Wait { answer, context: context.clone(), id: id.to_owned() })
     }
 
     /// Whether it ends within a moment.
@@ -144,13 +150,30 @@ impl Wait {
 
     /// The exit code.
     pub async fn code(self) -> Result<u8> {
-        let outcome = self.answer.await.map_err(|e| CliError::new(e.to_string()))??;
+        let outcome = match self.answer.await.map_err(|e| CliError::new(e.to_string()))? {
+            Ok(outcome) => outcome,
+            Err(lost) => ask_again(&self.context, &self.id).await.ok_or(lost)?,
+        };
         if let Some(error) = outcome.error {
             return Err(CliError::new(format!("error waiting for container: {}", error.message))
                 .with_code(125));
         }
         Ok(u8::try_from(outcome.status_code & 0xff).unwrap_or(125))
     }
+}
+
+/// The outcome from an engine that was started again; none if it does not come back or does not know the container any more.
+async fn ask_again(context: &Context, id: &str) -> Option<WaitResponse> {
+    let path = format!("/containers/{}/wait", segment(id));
+    let begin = std::time::Instant::now();
+    while begin.elapsed() < RETURN {
+        match context.client.post_for::<WaitResponse>(&path).await {
+            Ok(outcome) => return Some(outcome),
+            Err(e) if e.status().is_some() => return None,
+            Err(_) => tokio::time::sleep(std::time::Duration::from_millis(200)).await,
+        }
+    }
+    None
 }
 
 async fn is_running(context: &Context, id: &str) -> bool {
