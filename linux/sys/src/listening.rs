@@ -60,6 +60,8 @@ mod tests {
             if crate::process::duplicate_to(&listener, 3).is_err() {
                 return 2;
             }
+            // It may be descriptor 3 itself, which has a new owner from now on.
+            std::mem::forget(listener);
             let pid = std::process::id().to_string();
             match inherited(Some(&pid), Some("1")) {
                 Ok(sockets) if matches!(sockets[..], [Inherited::Tcp(_)]) => 0,
