@@ -54,7 +54,7 @@ def test_a_client_inside_drives_the_engine(own_engine, push):
     if not have('node'):
         pytest.skip('nodejs is not installed')
     engine = own_engine(images=('web',))
-    script = ("require('http').get({socketPath:'/var/run/docker.sock',path:'/containers/json'},r=>{let b='';"
-              "r.on('data',d=>b+=d);r.on('end',()=>console.log(JSON.parse(b)[0].Names[0]))})")
+    script = ("setTimeout(()=>require('http').get({socketPath:'/var/run/docker.sock',path:'/containers/json'},r=>{let b='';"
+              "r.on('data',d=>b+=d);r.on('end',()=>console.log(JSON.parse(b)[0].Names[0]))}),300)")
     out = engine.docker('run', '--rm', '--name', 'inner', '-v', '/var/run/docker.sock:/var/run/docker.sock', 'web', 'node', '-e', script)
     assert out.text == '/inner'

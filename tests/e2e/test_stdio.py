@@ -108,14 +108,14 @@ def test_a_terminal_is_one(engine):
 
 
 def test_a_resize_reaches_the_program(engine):
-    t = Terminal(engine, 'run', '--rm', '-it', 'busybox', 'sh')
+    t = Terminal(engine, 'run', '--rm', '-it', '--name', 'sized', 'busybox', 'sh')
     t.expect(b'# ')
     time.sleep(0.5)  # the CLI listens for SIGWINCH only once its start was answered, which may be after the prompt
     t.resize(44, 155)
     os.kill(t.process.pid, signal.SIGWINCH)
     t.type(b'while :; do stty size; sleep 0.2; done\n')
     t.expect(b'44 155')
-    t.type(b'\x03exit\n')
+    engine.docker('kill', 'sized')
     t.code()
 
 
