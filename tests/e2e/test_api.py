@@ -133,6 +133,14 @@ def test_chunked_request_bodies(engine):
         assert c.answer().status == 201
 
 
+def test_a_refused_upload_is_read_to_its_end(engine, api):
+    """Else the client, still sending, would meet a broken pipe instead of the answer."""
+    api.create('busybox', ['true'], name='refusing')
+    for size in (1, 100000, 3000000):
+        reply = api.put('/containers/refusing/archive?path=/not/there', b'x' * size)
+        assert reply.status == 404 and '/not/there' in reply.message
+
+
 # ---- heads that must not wait ----
 
 def test_heads_come_before_the_first_byte_of_the_body(api):

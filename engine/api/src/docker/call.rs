@@ -1,16 +1,16 @@
 //! A request on its way to a handler: path parameters, query, headers, body, and the way to take the connection over.
 
-use bryo_core::{ByteStream, Engine, Error};
+use bryo_core::{ByteStream, Engine};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use http_body_util::{BodyExt, BodyStream, Limited};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming};
 use serde::de::DeserializeOwned;
 
 use super::error::{ApiError, Result};
 use super::http::hijack::Hijacker;
+use super::http::upload::Upload;
 use super::query::Query;
 use super::version::Version;
 
@@ -78,14 +78,9 @@ impl Call {
         }
     }
 
-    /// Takes the body as a stream (archives).
+    /// Takes the body as a stream (archives); see [`Upload`] for what becomes of an unread rest.
     pub fn into_stream(self) -> ByteStream {
-        Box::pin(BodyStream::new(self.body).filter_map(|frame| async {
-            match frame {
-                Ok(frame) => frame.into_data().ok().map(Ok),
-                Err(e) => Some(Err(Error::invalid("the client's upload broke off").with_source(e))),
-            }
-        }))
+        Box::pin(Upload::new(self.body))
     }
 }
 

@@ -5,3 +5,4 @@ pub mod hijack;
 pub mod io;
 pub mod server;
 pub mod tls;
+pub mod upload;
