@@ -16,6 +16,7 @@ if [ ! -e "$conf/containers.conf" ]; then
     "$folder/networks" >> "$conf/containers.conf"
 fi
 printf 'unqualified-search-registries = ["localhost"]\n[[registry]]\nlocation = "%s"\ninsecure = true\n' "$registry" > "$conf/registries.conf"
+unset DOCKER_CONFIG DOCKER_HOST  # podman refuses a DOCKER_CONFIG that is not there
 export CONTAINERS_CONF="$conf/containers.conf" CONTAINERS_STORAGE_CONF="$conf/storage.conf"
 export CONTAINERS_REGISTRIES_CONF="$conf/registries.conf" TMPDIR="$folder/tmp"
 [ "$1" != service ] || exec podman system service --time=0 "unix://$XDG_RUNTIME_DIR/bench-podman.sock"
