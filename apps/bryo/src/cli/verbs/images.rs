@@ -12,6 +12,7 @@ use super::super::flags::{Flag, Parsed, list, switch, value};
 use super::super::format::{Columns, print_list, short_id};
 use super::super::pull;
 use super::ps::created_at;
+use super::switches;
 
 /// Flags of `images`.
 pub const FLAGS: &[Flag] = &[
@@ -135,13 +136,7 @@ fn rows(image: &ImageSummary, full: bool, digests: bool, now: i64) -> Vec<Value>
 
 /// Removes images or names of them.
 pub async fn rmi(context: Context, p: Parsed) -> Result<u8> {
-    let flags = [("force", "force"), ("noprune", "no-prune")];
-    let pairs: Vec<_> = flags
-        .iter()
-        .filter(|(_, flag)| p.is(flag))
-        .map(|(name, _)| (*name, "1".to_owned()))
-        .collect();
-    let query = query(&pairs);
+    let query = switches(&p, &[("force", "force"), ("noprune", "no-prune")]);
     let mut code = 0;
     for name in &p.args {
         match context.client.delete(&format!("/images/{}{query}", segment(name))).await {

@@ -6,7 +6,7 @@ use super::super::client::{Client, query, segment};
 use super::super::context::Context;
 use super::super::error::Result;
 use super::super::flags::{Flag, Parsed, switch, value};
-use super::for_each;
+use super::{for_each, switches};
 
 /// Flags of `stop` and `restart`.
 pub const STOP: &[Flag] = &[
@@ -100,13 +100,7 @@ pub async fn rename(context: Context, p: Parsed) -> Result<u8> {
 
 /// Removes; with `--force` one that is not there is no failure.
 pub async fn rm(context: Context, p: Parsed) -> Result<u8> {
-    let flags = [("force", "force"), ("v", "volumes"), ("link", "link")];
-    let pairs: Vec<_> = flags
-        .iter()
-        .filter(|(_, flag)| p.is(flag))
-        .map(|(name, _)| (*name, "1".to_owned()))
-        .collect();
-    let query = query(&pairs);
+    let query = switches(&p, &[("force", "force"), ("v", "volumes"), ("link", "link")]);
     let mut code = 0;
     for name in &p.args {
         let name = name.trim_matches('/');

@@ -22,6 +22,7 @@ mod volume;
 use std::future::Future;
 use std::pin::Pin;
 
+use super::client::query;
 use super::context::Context;
 use super::error::{CliError, Result};
 use super::flags::{Flag, Order, Parsed};
@@ -116,4 +117,11 @@ pub fn confirm(force: bool, warning: &str) -> Result<bool> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
     Ok(matches!(line.trim(), "y" | "Y"))
+}
+
+/// The query of a call whose parameters are switches: of each `(parameter, flag)` that is set, `parameter=1`.
+fn switches(p: &Parsed, flags: &[(&str, &str)]) -> String {
+    let set = flags.iter().filter(|(_, flag)| p.is(flag));
+    let pairs: Vec<_> = set.map(|(name, _)| (*name, "1".to_owned())).collect();
+    query(&pairs)
 }
