@@ -158,3 +158,50 @@ build_bryo() {
   fi
   say "built $binary ($(($(stat -c %s "$binary") / 1048576)) MiB)"
 }
+
+# Adds up the "N passed", "N failed", "N skipped" lines of a file into passed, failed and skipped.
+sum_counts() {
+  local n word
+  while read -r n word; do
+    case $word in
+      passed) passed=$((passed + n)) ;;
+      failed) failed=$((failed + n)) ;;
+      skipped) skipped=$((skipped + n)) ;;
+    esac
+  done <"$1"
+}
+
+# python_env FOLDER TEST REQUIREMENT... makes a virtual environment unless `import TEST` works in the one that is there.
+python_env() {
+  local folder=$1 test=$2
+  shift 2
+  if "$folder/bin/python" -c "import $test" 2>/dev/null; then return 0; fi
+  say "installing $* from PyPI into $folder"
+  rm -rf "$folder"
+  /usr/bin/python3 -m venv "$folder" && "$folder/bin/pip" install --quiet --disable-pip-version-check "$@"
+}
+
+# Everything a virtual machine needs (tests/vm): programs, pytest, the base image. Sets vm_cache; where a machine cannot
+# be had, sets vm_reason and fails.
+vm_ready() {
+  vm_cache=${BRYO_VM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/bryo-vm}
+  vm_reason='' log=$(mktemp)
+  if [ "$(uname -m)" != x86_64 ]; then
+    vm_reason="the harness knows x86_64 only, this is $(uname -m)"
+  elif ! (packages qemu-system-x86_64=qemu-system-x86 qemu-img=qemu-utils debootstrap=debootstrap ssh=openssh-client \
+    mke2fs=e2fsprogs busybox=busybox-static docker=docker.io /usr/lib/python3*/ensurepip=python3-venv) 2>"$log"; then
+    vm_reason=$(tail -n 1 "$log")
+  elif ! python_env "$vm_cache/venv" pytest 'pytest>=8,<10' 2>"$log"; then
+    vm_reason="no pytest: $(tail -n 1 "$log")"
+  elif ! vm_image 2>"$log"; then
+    vm_reason="no base image: $(tail -n 3 "$log" | paste -sd' ')"
+  fi
+  rm -f "$log"
+  [ -z "$vm_reason" ]
+}
+
+# The base image, made by root and then the caller's.
+vm_image() {
+  local python=(env BRYO_VM_CACHE="$vm_cache" PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$root/tests/vm" /usr/bin/python3)
+  "${python[@]}" -m machine check || as_root "${python[@]}" -m machine build
+}

@@ -27,6 +27,11 @@ fn rust() -> Vec<TextFile> {
         .collect()
 }
 
+/// The tests with real clients, on this machine and in virtual ones.
+fn python_tests() -> Vec<TextFile> {
+    ["tests/e2e", "tests/vm"].into_iter().flat_map(|f| files(f, "py").expect("tests")).collect()
+}
+
 fn page() -> String {
     std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md")
 }
@@ -121,14 +126,13 @@ fn declared(file: &TextFile, all: &[TextFile]) -> bool {
 
 #[test]
 fn no_end_to_end_test_is_forgotten() {
-    let helpers = ["conftest.py"];
-    let odd: Vec<String> = files("tests/e2e", "py")
-        .expect("tests/e2e")
+    let helpers = ["tests/e2e/support/", "tests/vm/machine/"];
+    let odd: Vec<String> = python_tests()
         .into_iter()
         .filter(|f| {
             let name = f.path.rsplit('/').next().unwrap_or("");
             let test = name.starts_with("test_") && f.text.contains("def test_");
-            !test && !helpers.contains(&name) && !f.path.starts_with("tests/e2e/support/")
+            !test && name != "conftest.py" && !helpers.iter().any(|h| f.path.starts_with(h))
         })
         .map(|f| f.path)
         .collect();
@@ -140,9 +144,8 @@ fn skipped_tests_are_few() {
     let ignored =
         rust().iter().map(|f| code_only(&f.text).matches("#[ignore").count()).sum::<usize>();
     let marks = ["mark.skip", "mark.xfail", "pytest.skip", "pytest.xfail"];
-    let python = files("tests/e2e", "py").expect("tests/e2e");
     let skipped: usize =
-        python.iter().flat_map(|f| marks.iter().map(|m| f.text.matches(m).count())).sum();
+        python_tests().iter().flat_map(|f| marks.iter().map(|m| f.text.matches(m).count())).sum();
     assert!(ignored + skipped <= MOST_SKIPS, "{ignored} ignored, {skipped} skipped");
 }
 
