@@ -27,5 +27,5 @@ mod rtnl;
 pub use attach::{attach, detach, loopback_up};
 pub use client::{GateClient, GateError, Ready, State};
 pub use error::Error;
-pub use gate::{port_holder, run_gate};
+pub use gate::{port_holder, probe, run_gate};
 pub use messages::{Endpoint, GateConfig, Network, Protocol, Publication, Refusal};

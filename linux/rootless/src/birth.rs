@@ -37,13 +37,13 @@ pub(crate) struct Cradle<'a> {
 }
 
 /// A step that failed.
-enum Stillborn {
+pub(crate) enum Stillborn {
     Refused(Step, io::Error),
     Failed(String),
 }
 
 impl Stillborn {
-    fn message(self) -> Birth {
+    pub(crate) fn message(self) -> Birth {
         match self {
             Stillborn::Refused(step, e) => match e.raw_os_error() {
                 Some(errno) => Birth::Refused { step, errno },
@@ -120,7 +120,11 @@ fn be_born(
     ))
 }
 
-fn make_namespaces(channel: &Channel, ids: &IdMaps, mapped_outside: bool) -> Result<(), Stillborn> {
+pub(crate) fn make_namespaces(
+    channel: &Channel,
+    ids: &IdMaps,
+    mapped_outside: bool,
+) -> Result<(), Stillborn> {
     let refused = |step| move |e| Stillborn::Refused(step, e);
     ns::unshare(&[Kind::User]).map_err(refused(Step::UserNamespace))?;
     if !mapped_outside {

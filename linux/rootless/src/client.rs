@@ -17,6 +17,7 @@ pub struct HolderClient {
     channel: Arc<Mutex<Channel>>,
     path: PathBuf,
     pid: u32,
+    program: String,
     single_id: bool,
 }
 
@@ -54,13 +55,19 @@ impl HolderClient {
         let (Some(mount_ns), Some(user_ns)) = (fds.pop(), fds.pop()) else {
             return Err(io::Error::other("the holder did not send its namespaces"));
         };
-        let client = HolderClient { channel: Arc::new(Mutex::new(channel)), path, pid, single_id };
+        let channel = Arc::new(Mutex::new(channel));
+        let client = HolderClient { channel, path, pid, program, single_id };
         Ok(Some(Greeting { client, user_ns, mount_ns }))
     }
 
     /// The holder's pid in the host's pid namespace.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// The version of the program that the holder was forked from; the monitors are that program too.
+    pub fn program(&self) -> &str {
+        &self.program
     }
 
     /// No subordinate ids are mapped.

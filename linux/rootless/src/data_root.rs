@@ -67,6 +67,12 @@ pub(crate) fn lock(path: &Path) -> io::Result<Result<File, String>> {
     }
 }
 
+/// Whether the filesystem of `path`, or of its nearest folder that exists, can hold a data root; makes nothing.
+pub fn check_place(path: &Path) -> Result<(), SetupError> {
+    let place = path.ancestors().find(|p| p.exists()).unwrap_or(path);
+    check_filesystem(place)
+}
+
 fn make(path: &Path) -> Result<(), SetupError> {
     let mut builder = std::fs::DirBuilder::new();
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -7,24 +7,21 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use bryo_sys::channel::Channel;
 use bryo_sys::ns::{self, Kind};
-use bryo_sys::{fork, pidfd, process};
-use rustix::process::Pid;
+use bryo_sys::{fork, process};
 
 use crate::Programs;
-use crate::birth::{Cradle, live, receive, send};
+use crate::birth::{Cradle, live};
 use crate::client::{Greeting, HolderClient};
 use crate::data_root::lock;
 use crate::error::{SetupError, Warning};
 use crate::holder::read_survivors;
-use crate::ids::{IdMaps, MapLine};
-use crate::messages::Birth;
+use crate::ids::IdMaps;
+use crate::parent::{Newborn, internal};
 use crate::preflight::Plan;
-use crate::refusal::{Sysctls, explain};
 
 /// What entering needs.
 #[derive(Debug)]
@@ -79,12 +76,7 @@ pub fn enter(options: &Enter<'_>) -> Result<Entered, SetupError> {
             })?
         }
     };
-    join(&greeting).map_err(|e| {
-        internal(
-            "could not join the holder's namespaces",
-            format!("setns to those of pid {}: {e}", greeting.client.pid()),
-        )
-    })?;
+    join(&greeting).map_err(|e| cannot_join(&greeting, &e))?;
     let ids = IdMaps::current()
         .map_err(|e| internal("could not read the id maps", format!("/proc/self/uid_map: {e}")))?;
     let single_id = greeting.client.single_id();
@@ -129,6 +121,27 @@ fn greet(exec_root: &Path) -> Result<Option<Greeting>, SetupError> {
              another in the same namespaces",
         )
     })
+}
+
+/// The holder of an exec root, if one answers; joins nothing.
+pub fn find_holder(exec_root: &Path) -> Result<Option<HolderClient>, SetupError> {
+    Ok(greet(exec_root)?.map(|greeting| greeting.client))
+}
+
+/// Moves the calling process (one thread) into the namespaces of the holder that answers; none if none does. The working
+/// folder is `/` afterwards.
+pub fn join_holder(exec_root: &Path) -> Result<Option<HolderClient>, SetupError> {
+    one_thread()?;
+    let Some(greeting) = greet(exec_root)? else { return Ok(None) };
+    join(&greeting).map_err(|e| cannot_join(&greeting, &e))?;
+    Ok(Some(greeting.client))
+}
+
+fn cannot_join(greeting: &Greeting, e: &io::Error) -> SetupError {
+    internal(
+        "could not join the holder's namespaces",
+        format!("setns to those of pid {}: {e}", greeting.client.pid()),
+    )
 }
 
 fn join(greeting: &Greeting) -> io::Result<()> {
@@ -176,86 +189,23 @@ fn attempt(
         programs: options.programs,
     };
     let pid = fork::spawn(move || live(theirs, cradle)).map_err(broken)?;
-    if !adopting {
-        if let Some(refusal) = refusal(&ours, options)? {
-            return Err(refusal);
-        }
-        let mapped = plan.tools.as_ref().map(|tools| map(pid, tools, &plan.ids));
-        if let Some(Err(warning)) = mapped {
-            drop(ours); // The child takes the end of the channel for the end of its life.
-            let _ = fork::wait(pid);
-            return Ok(Err(warning));
-        }
-        send(&ours, &Birth::Mapped).map_err(broken)?;
+    let log = options.exec_root.join("holder.log");
+    let child = Newborn { pid, channel: &ours, program: options.program, log: Some(&log) };
+    if adopting {
+        return child.next_word().map(Ok);
     }
-    match refusal(&ours, options)? {
-        None => Ok(Ok(())),
-        Some(refusal) => Err(refusal),
+    let mapped = child.give_ids(plan)?;
+    if mapped.is_err() {
+        drop(ours); // The child takes the end of the channel for the end of its life.
+        let _ = fork::wait(pid);
     }
-}
-
-/// The child's next word: none if all is well.
-fn refusal(channel: &Channel, options: &Enter<'_>) -> Result<Option<SetupError>, SetupError> {
-    match receive(channel) {
-        Ok(Birth::Made | Birth::Ready | Birth::Mapped) => Ok(None),
-        Ok(Birth::Refused { step, errno }) => {
-            let sysctls = Sysctls::read(Path::new("/proc/sys"));
-            Ok(Some(explain(step, errno, &sysctls, options.program)))
-        }
-        Ok(Birth::Failed { message }) => Ok(Some(internal("the holder could not start", message))),
-        Err(e) => Err(internal(
-            "the holder ended before it was ready",
-            format!("{e}; see {}", options.exec_root.join("holder.log").display()),
-        )),
-    }
-}
-
-/// Writes both maps with the distribution's helpers, at the same time; each is called once.
-fn map(pid: Pid, tools: &(PathBuf, PathBuf), ids: &IdMaps) -> Result<(), Warning> {
-    let uids = run_tool(&tools.0, pid, &ids.uids);
-    let gids = run_tool(&tools.1, pid, &ids.gids);
-    for (tool, child) in [(&tools.0, uids), (&tools.1, gids)] {
-        let output = child.and_then(std::process::Child::wait_with_output);
-        let (why, seen) = match output {
-            Ok(out) if out.status.success() => continue,
-            Ok(out) => {
-                (out.status.to_string(), String::from_utf8_lossy(&out.stderr).trim().to_owned())
-            }
-            Err(e) => ("not started".into(), e.to_string()),
-        };
-        let tool = tool.display();
-        return Err(SetupError::new(
-            "failed to setup UID/GID map; continuing in single-id mode: every file of an image belongs to one owner",
-            format!("{tool}: {why}: {seen}"),
-            format!(
-                "the helper needs its set-uid bit or file capabilities: sudo chmod u+s {tool}\n\
-                 and this process must not run with no_new_privs (systemd: NoNewPrivileges=no)"
-            ),
-        ));
-    }
-    Ok(())
-}
-
-fn run_tool(tool: &Path, pid: Pid, map: &[MapLine]) -> io::Result<std::process::Child> {
-    let mut command = Command::new(tool);
-    command.arg(pidfd::to_u32(pid).to_string());
-    for line in map {
-        command.args([line.inside, line.outside, line.count].map(|n| n.to_string()));
-    }
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()
-}
-
-fn internal(cause: &str, seen: impl Into<String>) -> SetupError {
-    SetupError::new(
-        cause,
-        seen,
-        "this should not happen: please report it with `bryo daemon --debug`",
-    )
+    Ok(mapped)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bryo_sys::pidfd;
     use std::time::{Duration, Instant};
 
     /// Stays until its channel ends, as a monitor that waits for its engine.

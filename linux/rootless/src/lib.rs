@@ -31,15 +31,20 @@ mod enter;
 mod error;
 mod holder;
 pub mod ids;
+mod inside;
 pub mod messages;
+mod parent;
 mod preflight;
 pub mod refusal;
 
 pub use client::HolderClient;
-pub use enter::{Enter, Entered, enter};
+pub use enter::{Enter, Entered, enter, find_holder, join_holder};
 pub use error::{SetupError, Warning};
 pub use ids::IdMaps;
-pub use preflight::{Environment, Plan, preflight, refuse_root, runtime_dir};
+pub use inside::{Outcome, inside};
+pub use preflight::{
+    Environment, Package, Plan, Survey, UIDMAP, preflight, refuse_root, runtime_dir, survey,
+};
 
 use std::path::Path;
 

@@ -24,6 +24,24 @@ pub struct Environment {
     pub sources: Sources,
 }
 
+/// What the host gives to the user; see [`survey`].
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// newuidmap and newgidmap, if both are there.
+    pub tools: Option<(PathBuf, PathBuf)>,
+    /// Subordinate uids, in ranges that do not touch.
+    pub subuids: Vec<IdRange>,
+    /// Subordinate gids.
+    pub subgids: Vec<IdRange>,
+}
+
+/// Looks for the helpers and the ids; judges nothing.
+pub fn survey(env: &Environment) -> Survey {
+    let tool = |name| find_program(&env.path, name);
+    let (subuids, subgids) = env.sources.ranges(env.user.as_deref(), env.uid);
+    Survey { tools: tool("newuidmap").zip(tool("newgidmap")), subuids, subgids }
+}
+
 /// How Bryo's user namespace will be made.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -48,20 +66,14 @@ impl Plan {
 pub fn preflight(env: &Environment) -> Result<Plan, SetupError> {
     refuse_root(env.uid)?;
     let mut warnings = Vec::new();
-    let tools = match (find_program(&env.path, "newuidmap"), find_program(&env.path, "newgidmap")) {
-        (Some(u), Some(g)) => Some((u, g)),
-        _ => {
-            warnings.push(tools_missing(&env.path));
-            None
-        }
-    };
-    let (subuids, subgids) = match tools {
-        Some(_) => env.sources.ranges(env.user.as_deref(), env.uid),
-        None => (Vec::new(), Vec::new()),
-    };
+    let Survey { tools, mut subuids, mut subgids } = survey(env);
     if tools.is_some() {
         warnings.extend(ranges_warning(env, "subuid", &env.sources.subuid, &subuids));
         warnings.extend(ranges_warning(env, "subgid", &env.sources.subgid, &subgids));
+    } else {
+        warnings.push(tools_missing(&env.path));
+        subuids.clear();
+        subgids.clear();
     }
     let ids = IdMaps::new(env.uid, env.gid, &subuids, &subgids);
     let tools = tools.filter(|_| !ids.is_single());
@@ -132,16 +144,52 @@ fn tools_missing(path: &[PathBuf]) -> Warning {
 
 /// The command that installs newuidmap here.
 fn install_command() -> String {
-    let commands = [
-        ("/usr/bin/apt-get", "sudo apt-get install -y uidmap"),
-        ("/usr/bin/dnf", "sudo dnf install -y shadow-utils"),
-        ("/usr/bin/yum", "sudo yum install -y shadow-utils"),
-        ("/sbin/apk", "sudo apk add shadow-uidmap"),
-        ("/usr/bin/zypper", "sudo zypper install -y shadow"),
-        ("/usr/bin/pacman", "sudo pacman -S --noconfirm shadow"),
-    ];
-    let found = commands.iter().find(|(program, _)| Path::new(program).exists());
-    found.map_or("install the package that holds newuidmap (uidmap, shadow-utils)", |c| c.1).into()
+    match UIDMAP.command() {
+        Some(command) => format!("sudo {command}"),
+        None => "install the package that holds newuidmap (uidmap, shadow-utils)".into(),
+    }
+}
+
+/// A program's package under the names that the distributions gave it; empty: it has none there.
+#[derive(Debug, Clone, Copy)]
+pub struct Package {
+    /// Debian and Ubuntu.
+    pub apt: &'static str,
+    /// Fedora, RHEL and their kin.
+    pub rpm: &'static str,
+    /// Alpine.
+    pub apk: &'static str,
+    /// openSUSE.
+    pub zypper: &'static str,
+    /// Arch.
+    pub pacman: &'static str,
+}
+
+/// newuidmap and newgidmap.
+pub const UIDMAP: Package = Package {
+    apt: "uidmap",
+    rpm: "shadow-utils",
+    apk: "shadow-uidmap",
+    zypper: "shadow",
+    pacman: "shadow",
+};
+
+impl Package {
+    /// The command that installs it, to be run as root; none if this host's package manager is not known.
+    pub fn command(&self) -> Option<String> {
+        let managers = [
+            ("/usr/bin/apt-get", "apt-get install -y", self.apt),
+            ("/usr/bin/dnf", "dnf install -y", self.rpm),
+            ("/usr/bin/yum", "yum install -y", self.rpm),
+            ("/sbin/apk", "apk add", self.apk),
+            ("/usr/bin/zypper", "zypper install -y", self.zypper),
+            ("/usr/bin/pacman", "pacman -S --noconfirm", self.pacman),
+        ];
+        let here = |(program, _, name): &&(&str, &str, &str)| {
+            !name.is_empty() && Path::new(program).exists()
+        };
+        managers.iter().find(here).map(|(_, words, name)| format!("{words} {name}"))
+    }
 }
 
 /// None or few subordinate ids.

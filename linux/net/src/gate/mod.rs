@@ -70,6 +70,8 @@ pub use owner::of_port as port_holder;
 
 /// How often things that are over by time are looked for, while there are any.
 const SWEEP: Duration = Duration::from_secs(1);
+/// The tun device's in a probe, as the engine's default has it.
+const MTU: u32 = 65520;
 /// Packets taken from the tun device before others get their turn.
 const TUN_TURN: usize = 64;
 
@@ -108,6 +110,16 @@ pub fn run_gate(channel: Channel, config: GateConfig) -> ! {
             std::process::exit(1)
         }
     }
+}
+
+/// Tries the set-up in the calling thread's network namespace, which must be new and the caller's own: routes, tun device,
+/// transparent sockets, firewall. The text: why only the lesser data path is to be had.
+///
+/// # Errors
+/// What the kernel lacks or refuses.
+pub fn probe() -> Result<Option<String>, Error> {
+    bryo_sys::loopback::up().context("bring the loopback device up")?;
+    setup::set_up(MTU, false).map(|inside| inside.reason)
 }
 
 fn start(config: &GateConfig) -> Result<Gate, Error> {
