@@ -31,17 +31,6 @@ def args(folder):
     shutil.rmtree(short, ignore_errors=True)
 
 
-def without(folder, *programs):
-    """A PATH in which these programs are missing."""
-    bin = folder + '/bin'
-    os.mkdir(bin)
-    for d in ('/usr/bin', '/usr/sbin'):
-        for name in os.listdir(d):
-            if name not in programs and not os.path.lexists(bin + '/' + name):
-                os.symlink(os.path.join(d, name), os.path.join(bin, name))
-    return {'PATH': bin}
-
-
 def test_root(args):
     """Root is refused; a user namespace of one's own shows uid 0 without being root of the host."""
     result = run(['unshare', '--map-root-user', BRYO, 'daemon', *args], check=False, timeout=20)
@@ -125,7 +114,7 @@ def test_a_data_root_without_exec_or_device(args):
 
 def test_missing_newuidmap_means_single_id_mode(own_engine, folder):
     """Without the helper the engine starts in single-id mode and says so; see test_single_id."""
-    engine = own_engine(start=False, environment=without(folder, 'newuidmap', 'newgidmap'))
+    engine = own_engine(start=False, environment={'PATH': host.path_without(folder, 'newuidmap', 'newgidmap')})
     engine.start()
     text = engine.tail()
     assert 'newuidmap' in text and 'uidmap' in text and 'single' in text

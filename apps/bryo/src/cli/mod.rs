@@ -4,10 +4,10 @@
 //! [`client`]. Nothing here decides about containers; what is printed comes from the daemon. Called under the name `docker`
 //! it says `docker` wherever it names itself.
 
-mod client;
+pub mod client;
 mod context;
-mod error;
-mod flags;
+pub mod error;
+pub mod flags;
 mod format;
 mod help;
 mod pull;

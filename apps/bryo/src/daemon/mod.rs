@@ -10,7 +10,7 @@
 //! scope: socket files and the pid file are removed, locks are let go. A clean stop leaves nothing: the engine ends its
 //! containers (unless `--live-restore`), the gate and the holder, and then the exec root is removed too.
 
-mod config;
+pub mod config;
 mod listen;
 mod log;
 mod notify;
@@ -28,14 +28,20 @@ use bryo_rootless::{Enter, Entered, Environment, Plan, SetupError};
 
 use self::config::{Config, Flags, Surroundings};
 
-/// The user who starts the daemon, and what the environment says. Read here and nowhere else.
-struct User {
-    uid: u32,
-    gid: u32,
-    name: Option<String>,
-    path: Vec<PathBuf>,
-    surroundings: Surroundings,
-    program: PathBuf,
+/// The user who starts the program, and what the environment says. Read here and nowhere else.
+pub struct User {
+    /// Effective uid.
+    pub uid: u32,
+    /// Effective gid.
+    pub gid: u32,
+    /// Login name, if the user database has one.
+    pub name: Option<String>,
+    /// Folders of $PATH.
+    pub path: Vec<PathBuf>,
+    /// Home, runtime and configuration folders.
+    pub surroundings: Surroundings,
+    /// This program's file.
+    pub program: PathBuf,
 }
 
 /// Runs the daemon; `args` are those after `daemon`.
@@ -79,13 +85,7 @@ fn run(flags: &Flags) -> Result<(), SetupError> {
 
 /// Checks everything, enters the namespaces, serves.
 fn start(flags: &Flags, config: Config, user: &User, level: log::Level) -> Result<(), SetupError> {
-    let plan = bryo_rootless::preflight(&Environment {
-        uid: user.uid,
-        gid: user.gid,
-        user: user.name.clone(),
-        path: user.path.clone(),
-        sources: Sources::system(&user.path),
-    })?;
+    let plan = bryo_rootless::preflight(&user.environment())?;
     raise_descriptor_limit();
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let sockets = listen::open(&config)?;
@@ -131,7 +131,8 @@ fn enter(config: &Config, user: &User, plan: &Plan) -> Result<Entered, SetupErro
 }
 
 impl User {
-    fn current(uid: u32) -> Result<User, SetupError> {
+    /// The calling user, with everything that is looked up in the environment.
+    pub fn current(uid: u32) -> Result<User, SetupError> {
         let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
         let entry = bryo_sys::user::by_uid(uid).ok().flatten();
         let home = variable("HOME").map(PathBuf::from).or(entry.as_ref().map(|e| e.home.clone()));
@@ -159,6 +160,17 @@ impl User {
             name,
             program: std::env::current_exe().unwrap_or_else(|_| "bryo".into()),
         })
+    }
+
+    /// The same for [`bryo_rootless::preflight`].
+    pub fn environment(&self) -> Environment {
+        Environment {
+            uid: self.uid,
+            gid: self.gid,
+            user: self.name.clone(),
+            path: self.path.clone(),
+            sources: Sources::system(&self.path),
+        }
     }
 }
 
