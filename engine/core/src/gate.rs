@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ enum Job {
     Add(Network, oneshot::Sender<Result<()>>),
     Remove(String, oneshot::Sender<Result<()>>),
     Publish(Publication, oneshot::Sender<Result<Published>>),
+    /// A container runs: its network namespace, and the ports it should have.
+    Enter(String, OwnedFd, Vec<Publication>),
     Unpublish(String, oneshot::Sender<Result<()>>),
     /// Forget the publications of containers that are not among these.
     Keep(Vec<String>),
@@ -75,6 +78,7 @@ impl Gate {
             ready: None,
             networks: BTreeMap::new(),
             publications: BTreeMap::new(),
+            homes: BTreeMap::new(),
         };
         tokio::spawn(keeper.run());
         Gate { jobs }
@@ -105,6 +109,18 @@ impl Gate {
     /// Opens a port.
     pub(crate) async fn publish(&self, publication: Publication) -> Result<Published> {
         self.ask(|reply| Job::Publish(publication, reply)).await
+    }
+
+    /// Tells that a container with these ports runs as `pid`. Ports that are not open (engine and gate both died) are
+    /// opened again; connections to them need not cross the bridge from now on. Nobody waits for it.
+    pub(crate) fn enter(&self, container: &str, pid: u32, ports: Vec<Publication>) {
+        match bryo_sys::ns::of_process(pid, bryo_sys::ns::Kind::Net) {
+            Ok(netns) => {
+                let _ = self.jobs.send(Job::Enter(container.to_string(), netns, ports));
+            }
+            // It has ended already, or is reached over the bridge.
+            Err(e) => tracing::debug!("network namespace of container {container}: {e}"),
+        }
     }
 
     /// Closes a container's ports and returns when they are closed.
@@ -139,6 +155,8 @@ struct Keeper {
     networks: BTreeMap<String, Network>,
     /// By container, with real host ports.
     publications: BTreeMap<String, Vec<Publication>>,
+    /// The network namespaces of running containers with ports.
+    homes: BTreeMap<String, OwnedFd>,
 }
 
 impl Keeper {
@@ -202,7 +220,9 @@ impl Keeper {
             Job::Publish(publication, reply) => {
                 let _ = reply.send(self.publish(publication).await);
             }
+            Job::Enter(container, netns, ports) => self.enter(container, netns, ports).await,
             Job::Unpublish(container, reply) => {
+                self.homes.remove(&container);
                 let answer = match self.publications.remove(&container) {
                     Some(_) => self.done(Request::Unpublish { container }).await,
                     None => Ok(()),
@@ -229,10 +249,39 @@ impl Keeper {
         }
     }
 
+    async fn enter(&mut self, container: String, netns: OwnedFd, ports: Vec<Publication>) {
+        let open = self.publications.get(&container).cloned().unwrap_or_default();
+        for lost in ports.into_iter().filter(|p| !open.contains(p)) {
+            let what = format!("{}:{}", lost.host_ip, lost.host_port);
+            match self.publish(lost).await {
+                Ok(Published::Port(_)) => {}
+                Ok(Published::Refused(why)) => {
+                    tracing::error!("could not publish {what} again: {why:?}");
+                }
+                Err(e) => tracing::error!("could not publish {what} again: {e}"),
+            }
+        }
+        let request = Request::Enter { container: container.clone() };
+        let asked = match self.connected().await {
+            Ok(()) => match &self.link {
+                Some(link) => exchange_with(link, &request, &[netns.as_fd()]).await,
+                None => return,
+            },
+            Err(e) => Err(io::Error::other(e.to_string())),
+        };
+        match asked {
+            Ok(reply) => report(reply, &container),
+            // A gate that died is noticed by its channel, and the next one is told then.
+            Err(e) => tracing::debug!("give the gate a network namespace: {e}"),
+        }
+        self.homes.insert(container, netns);
+    }
+
     async fn keep(&mut self, containers: &[String]) {
         let gone: Vec<String> =
             self.publications.keys().filter(|c| !containers.contains(c)).cloned().collect();
         for container in gone {
+            self.homes.remove(&container);
             self.publications.remove(&container);
             if let Err(e) = self.done(Request::Unpublish { container }).await {
                 tracing::warn!("close published ports: {e}");
@@ -338,6 +387,10 @@ impl Keeper {
             let what = format!("{}:{}", publication.host_ip, publication.host_port);
             report(exchange(link, &Request::Publish(publication.clone())).await?, &what);
         }
+        for (container, netns) in &self.homes {
+            let request = Request::Enter { container: container.clone() };
+            report(exchange_with(link, &request, &[netns.as_fd()]).await?, container);
+        }
         Ok(())
     }
 
@@ -358,7 +411,15 @@ impl Keeper {
 }
 
 async fn exchange(link: &Link, request: &Request) -> io::Result<Reply> {
-    link.send(request, &[]).await?;
+    exchange_with(link, request, &[]).await
+}
+
+async fn exchange_with(
+    link: &Link,
+    request: &Request,
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<Reply> {
+    link.send(request, fds).await?;
     link.recv().await
 }
 

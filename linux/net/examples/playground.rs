@@ -1,6 +1,6 @@
 //! A gate in the real host's network namespace with one container behind it, for benchmarks and for looking around.
 //!
-//! `playground PORT…` publishes these TCP and UDP ports (same numbers inside), prints one line of JSON with the pids of the
+//! `playground PORT…` (with BRIDGE=1: over the bridge, not inside the container's namespace) publishes these TCP and UDP ports (same numbers inside), prints one line of JSON with the pids of the
 //! gate and of a process in the container's namespaces, and ends when its standard input does. Enter the container with
 //! `nsenter -t PID -U --preserve-credentials -n`.
 
@@ -49,6 +49,9 @@ fn main() {
     let outside = ns::open(netns).expect("bridges' namespace");
     bryo_net::attach(outside.as_fd(), inside.as_fd(), &endpoint(mtu)).expect("attach");
     publish(&gate);
+    if std::env::var_os("BRIDGE").is_none() {
+        gate.enter("playground", inside.as_fd()).expect("give the container's namespace");
+    }
     println!("{{\"gate\": {}, \"container\": {pid}}}", gate_pid.as_raw_pid());
     let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
 }

@@ -32,6 +32,8 @@ pub struct State {
     pub publications: Vec<Publication>,
     /// Flows that are open.
     pub flows: u64,
+    /// Containers whose network namespace could not be used, and why.
+    pub detours: Vec<(String, String)>,
 }
 
 /// Why a request was not carried out.
@@ -83,8 +85,8 @@ impl GateClient {
     /// What the gate holds.
     pub fn describe(&self) -> Result<State, GateError> {
         match self.ask(&Request::Describe)? {
-            Reply::State { networks, publications, flows } => {
-                Ok(State { networks, publications, flows })
+            Reply::State { networks, publications, flows, detours } => {
+                Ok(State { networks, publications, flows, detours })
             }
             other => Err(unexpected(&other)),
         }
@@ -104,6 +106,14 @@ impl GateClient {
     pub fn publish(&self, publication: &Publication) -> Result<u16, GateError> {
         match self.ask(&Request::Publish(publication.clone()))? {
             Reply::Published { host_port } => Ok(host_port),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Gives a running container's network namespace.
+    pub fn enter(&self, container: &str, netns: BorrowedFd<'_>) -> Result<(), GateError> {
+        match self.ask_with(&Request::Enter { container: container.to_owned() }, &[netns])? {
+            Reply::Ok => Ok(()),
             other => Err(unexpected(&other)),
         }
     }
@@ -131,8 +141,12 @@ impl GateClient {
     }
 
     fn ask(&self, request: &Request) -> Result<Reply, GateError> {
+        self.ask_with(request, &[])
+    }
+
+    fn ask_with(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<Reply, GateError> {
         let bytes = serde_json::to_vec(request).map_err(|e| GateError::Broken(e.into()))?;
-        self.channel.send(&bytes, &[]).map_err(GateError::Broken)?;
+        self.channel.send(&bytes, fds).map_err(GateError::Broken)?;
         match receive(&self.channel)? {
             Reply::Refused(refusal) => Err(GateError::Refused(refusal)),
             Reply::Failed { message } => Err(GateError::Failed(message)),

@@ -8,6 +8,7 @@
 //!   │ ─── AddNetwork / RemoveNetwork ─────▶ │ bridge, addresses, firewall
 //!   │ ─── Publish {…} ────────────────────▶ │ listens on the host
 //!   │ ◀── Published {port} / Refused {…} ─── │
+//!   │ ─── Enter {container} + descriptor ─▶ │ its network namespace: connections need not cross the bridge
 //!   │ ─── Unpublish {container} ──────────▶ │
 //!   │ ─── Close {addresses} ──────────────▶ │ the engine's own TCP sockets
 //! ```
@@ -128,7 +129,13 @@ pub enum Request {
     },
     /// Listens on the host.
     Publish(Publication),
-    /// Stops listening for a container; its flows go on until they end.
+    /// Gives a running container's network namespace, a descriptor beside the message, until `Unpublish`. TCP
+    /// connections to its ports are then made inside it instead of over the bridge.
+    Enter {
+        /// The container's id.
+        container: String,
+    },
+    /// Stops listening for a container, and lets its network namespace go; its flows go on until they end.
     Unpublish {
         /// The container's id.
         container: String,
@@ -163,6 +170,9 @@ pub enum Reply {
         publications: Vec<Publication>,
         /// Flows that are open.
         flows: u64,
+        /// Containers whose network namespace was given and could not be used, and why.
+        #[serde(default)]
+        detours: Vec<(String, String)>,
     },
     /// Done.
     Ok,

@@ -43,6 +43,8 @@ const AF_INET6: u8 = 10;
 pub const TABLE_LOCAL: u8 = 100;
 /// The routing table that sends marked packets to the gate's tun device.
 pub const TABLE_TUN: u8 = 101;
+/// In a container's own network namespace: the table that delivers the gate's connections over loopback.
+pub const TABLE_HOME: u8 = 250;
 
 /// A veth pair to make.
 #[derive(Debug, Clone, Copy)]
@@ -246,10 +248,13 @@ pub enum Route {
         /// The table.
         table: u8,
     },
-    /// Everything is local: the default route of a table, type "local", over loopback.
+    /// Everything is local: the default route of a table, type "local". Packets take it over loopback whichever interface
+    /// it names; that one matters to sockets that are bound to an interface.
     Local {
         /// Of IPv6 or of IPv4.
         v6: bool,
+        /// The interface.
+        index: u32,
         /// The table.
         table: u8,
     },
@@ -266,6 +271,7 @@ pub fn add_route(batch: &mut Batch, route: Route) {
 fn route_body(m: &mut Payload<'_>, route: Route) {
     const RTA_OIF: u16 = 4;
     const RTA_GATEWAY: u16 = 5;
+    const RTA_PRIORITY: u16 = 6;
     const PROTOCOL_BOOT: u8 = 3;
     const SCOPE_UNIVERSE: u8 = 0;
     const SCOPE_LINK: u8 = 253;
@@ -276,7 +282,7 @@ fn route_body(m: &mut Payload<'_>, route: Route) {
             (gateway.is_ipv6(), TABLE_MAIN, SCOPE_UNIVERSE, TYPE_UNICAST, index)
         }
         Route::Device { v6, index, table } => (v6, table, SCOPE_LINK, TYPE_UNICAST, index),
-        Route::Local { v6, table } => (v6, table, SCOPE_HOST, TYPE_LOCAL, LOOPBACK),
+        Route::Local { v6, index, table } => (v6, table, SCOPE_HOST, TYPE_LOCAL, index),
     };
     let family = if v6 { AF_INET6 } else { AF_INET };
     m.raw(&[family, 0, 0, 0, table, PROTOCOL_BOOT, scope, kind, 0, 0, 0, 0]);
@@ -284,6 +290,10 @@ fn route_body(m: &mut Payload<'_>, route: Route) {
         m.attr(RTA_GATEWAY, &octets(gateway));
     }
     m.u32(RTA_OIF, index);
+    if matches!(route, Route::Local { .. }) {
+        // Routes of one destination are told apart by their priorities.
+        m.u32(RTA_PRIORITY, index);
+    }
 }
 
 /// Asks where packets to an address go.

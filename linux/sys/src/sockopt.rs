@@ -43,6 +43,21 @@ pub fn set_transparent(fd: impl AsFd, ip: Ip) -> io::Result<()> {
     }
 }
 
+/// Marks all packets that the socket sends (SO_MARK).
+pub fn set_mark(fd: impl AsFd, mark: u32) -> io::Result<()> {
+    set_int(fd, libc::SOL_SOCKET, libc::SO_MARK, libc::c_int::from_ne_bytes(mark.to_ne_bytes()))
+}
+
+/// Keeps the socket to one interface (SO_BINDTODEVICE).
+pub fn bind_to_device(fd: impl AsFd, interface: &str) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(interface.len()).unwrap_or(0);
+    let fd = fd.as_fd().as_raw_fd();
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_BINDTODEVICE);
+    // SAFETY: pointer and length describe `interface`, which lives until the call returns; the descriptor is borrowed.
+    let result = unsafe { libc::setsockopt(fd, level, name, interface.as_ptr().cast(), length) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Leaves the choice of the port to connect, so that one port can serve several destinations.
 pub fn set_bind_address_no_port(fd: impl AsFd) -> io::Result<()> {
     set_int(fd, libc::SOL_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)

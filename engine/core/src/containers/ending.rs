@@ -273,6 +273,7 @@ impl Owner {
         state.pid = pid;
         state.oom_killed |= found.oom_killed;
         state.started_at = found.started_at.or(state.started_at).or_else(|| Some(now()));
+        self.enter_ports();
         self.adopt_execs(&found.execs);
         self.begin_health();
         self.save();

@@ -228,6 +228,7 @@ impl Owner {
         state.error.clear();
         state.oom_killed = false;
         state.started_at = Some(now());
+        self.enter_ports();
         self.begin_health();
         self.save();
         self.publish(None);

@@ -35,13 +35,7 @@ impl Owner {
         {
             return Ok(());
         }
-        let order = endpoints::order(&self.record, &self.state);
-        let own = order.iter().find_map(|name| {
-            let endpoint = self.state.endpoints.get(name)?;
-            let (ip, _) = endpoint.ipv4.or(endpoint.ipv6)?;
-            Some((ip, endpoint.endpoint_id.clone()))
-        });
-        let Some((ip, endpoint)) = own else { return Ok(()) };
+        let Some((ip, endpoint)) = self.published_address() else { return Ok(()) };
         for binding in &wanted {
             if let Err(why) = self.publish_one(binding, ip).await {
                 return Err(Error::new(
@@ -56,6 +50,35 @@ impl Owner {
             }
         }
         Ok(())
+    }
+
+    /// The address that published ports lead to, and its endpoint's id.
+    fn published_address(&self) -> Option<(IpAddr, String)> {
+        let order = endpoints::order(&self.record, &self.state);
+        order.iter().find_map(|name| {
+            let endpoint = self.state.endpoints.get(name)?;
+            let (ip, _) = endpoint.ipv4.or(endpoint.ipv6)?;
+            Some((ip, endpoint.endpoint_id.clone()))
+        })
+    }
+
+    /// Tells the gate that the container runs, if it has ports.
+    pub(super) fn enter_ports(&self) {
+        if self.state.ports.is_empty() || self.state.state.pid == 0 {
+            return;
+        }
+        let Some((container_ip, _)) = self.published_address() else { return };
+        let open = self.state.ports.iter().filter_map(|binding| {
+            Some(Publication {
+                container: self.record.id.clone(),
+                protocol: binding.port.protocol,
+                host_ip: binding.host_ip.parse().ok()?,
+                host_port: binding.host_port.parse().ok()?,
+                container_ip,
+                container_port: binding.port.port,
+            })
+        });
+        self.inner.gate.enter(&self.record.id, self.state.state.pid, open.collect());
     }
 
     async fn publish_one(&mut self, binding: &PortBinding, ip: IpAddr) -> Result<()> {

@@ -4,6 +4,7 @@
 //! and answered on its own channel. A channel that ends is forgotten and nothing else happens.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use bryo_sys::channel::{Channel, Listener};
 use rustix::net::SocketFlags;
@@ -78,7 +79,7 @@ impl Gate {
         let request = serde_json::from_slice::<Request>(&message.data);
         let quit = matches!(request, Ok(Request::Quit));
         let reply = match request {
-            Ok(request) => self.carry_out(request),
+            Ok(request) => self.carry_out(request, message.fds),
             Err(e) => Reply::Failed { message: format!("a request that cannot be read: {e}") },
         };
         if let Some(channel) = self.engines.channels.get(key) {
@@ -87,11 +88,12 @@ impl Gate {
         !quit
     }
 
-    fn carry_out(&mut self, request: Request) -> Reply {
+    fn carry_out(&mut self, request: Request, fds: Vec<OwnedFd>) -> Reply {
         match request {
             Request::Describe => Reply::State {
                 networks: self.shared.policy.networks().to_vec(),
                 publications: self.ports.publications(),
+                detours: self.shared.homes.detours(),
                 flows: u64::try_from(self.streams.len() + self.datagrams.len()).unwrap_or(0),
             },
             Request::AddNetwork(network) => done(self.add_network(network)),
@@ -102,8 +104,17 @@ impl Gate {
                     Err(refusal) => Reply::Refused(refusal),
                 }
             }
+            Request::Enter { container } => match fds.into_iter().next() {
+                Some(netns) => {
+                    self.ports.enter(&mut self.shared, container, netns);
+                    Reply::Ok
+                }
+                None => Reply::Failed { message: "a network namespace did not come".to_owned() },
+            },
             Request::Unpublish { container } => {
                 self.ports.unpublish(&mut self.shared, &mut self.datagrams, &container);
+                self.shared.homes.leave(&container);
+                self.streams.end_left();
                 Reply::Ok
             }
             Request::Close { addresses } => {

@@ -27,7 +27,7 @@ use super::poll::{CONNECT, Event, Kind, READ, Token};
 use super::quota::Lease;
 use super::shared::{Shared, errno_for};
 use super::slab::{Key, Slab};
-use super::stream::{Streams, reset_on_close};
+use super::stream::{Joint, Stage, Streams, reset_on_close};
 use crate::messages::Protocol;
 
 /// How long a connection waits for the container to take it.
@@ -252,7 +252,8 @@ impl Dials {
                 continue;
             };
             // A failure drops both sockets, which is all that can be said to either side.
-            let _ = streams.join(&shared.poll, inner, dial.socket, dial.lease, (false, true));
+            let (outer, lease) = (dial.socket, dial.lease);
+            let _ = streams.join(&shared.poll, Joint { inner, outer, lease, stage: Stage::Open });
         }
     }
 

@@ -14,7 +14,11 @@
 //! That is the data path `tproxy`. Where the kernel lacks nft_tproxy or nft_socket, `marks` does the same with more work:
 //! the gate listens at each destination for as long as a SYN is held, and containers' UDP comes by the tun device.
 //!
-//! One thread, one epoll loop (this file), and a servant thread that lives inside (`servant.rs`). `policy.rs` decides
+//! The inner sockets of published TCP ports are made in the containers' own network namespaces where the engine gives
+//! them (`homes.rs`).
+//!
+//! One thread, one epoll loop (this file), a servant thread that lives inside (`servant.rs`), and an usher that enters
+//! the containers' namespaces. `policy.rs` decides
 //! what may be connected; `quota.rs` keeps containers from starving each other; `control.rs` talks to engines.
 //!
 //! On failure: what cannot be set up at the start is told to the engine as [`Reply::Failed`] and the process ends. After
@@ -26,6 +30,7 @@ mod control;
 mod datagram;
 mod dial;
 mod echo;
+mod homes;
 mod mover;
 mod outward;
 mod owner;
@@ -56,6 +61,7 @@ use control::Engines;
 use datagram::Datagrams;
 use dial::Dials;
 use echo::Echoes;
+use homes::Homes;
 use packet::Packet;
 use policy::Policy;
 use poll::{Event, Kind, Poller, READ, Token};
@@ -128,7 +134,8 @@ fn start(config: &GateConfig) -> Result<Gate, Error> {
     // splice has no MSG_NOSIGNAL: a peer that is gone shall be an error and no signal.
     bryo_sys::signal::ignore(rustix::process::Signal::PIPE.as_raw()).context("ignore SIGPIPE")?;
     let descriptors = raise_descriptors();
-    let servant = Servant::start(Path::new(&config.netns))?;
+    let servant = Servant::start("bryo-servant", Path::new(&config.netns))?;
+    let homes = Homes::start(Path::new(&config.netns))?;
     let (mtu, lesser) = (config.mtu, config.lesser);
     let inside = servant.run(move || setup::set_up(mtu, lesser)).context("set up inside")??;
     let poll = Poller::new().context("make an epoll instance")?;
@@ -146,17 +153,13 @@ fn start(config: &GateConfig) -> Result<Gate, Error> {
         poll,
         pools: Pools::new(&servant),
         servant,
+        homes,
         tun: inside.tun,
         policy: Policy::new(Resolvers::from_file(PathBuf::from(&config.resolv_conf))),
         quota: Quota::new(descriptors),
         now: Instant::now(),
     };
-    shared
-        .servant
-        .run(privileges::keep_net_admin)
-        .context("drop privileges inside")?
-        .context("drop privileges inside")?;
-    privileges::drop_all().context("drop privileges")?;
+    drop_privileges(&shared)?;
     // A gate that was killed leaves its socket's file.
     let _ = std::fs::remove_file(&config.socket);
     let socket = Path::new(&config.socket);
@@ -180,6 +183,13 @@ fn start(config: &GateConfig) -> Result<Gate, Error> {
         swept: shared.now,
         shared,
     })
+}
+
+fn drop_privileges(shared: &Shared) -> Result<(), Error> {
+    let what = "drop privileges";
+    shared.servant.run(privileges::keep_net_admin).context(what)?.context(what)?;
+    shared.homes.usher().run(privileges::keep_entering).context(what)?.context(what)?;
+    privileges::drop_all().context(what)
 }
 
 /// Raises the limit of open descriptors to what the system allows and returns it.

@@ -103,6 +103,8 @@ pub struct Event {
     pub writable: bool,
     /// The other side has ended its sending.
     pub ended: bool,
+    /// An error (a reset) is to be fetched.
+    pub failed: bool,
 }
 
 /// The epoll instance.
@@ -164,6 +166,7 @@ impl Poller {
                 readable: failed || flags.intersects(EventFlags::IN | EventFlags::RDHUP),
                 writable: failed || flags.contains(EventFlags::OUT),
                 ended: failed || flags.contains(EventFlags::RDHUP),
+                failed: flags.contains(EventFlags::ERR),
             });
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! Published ports: sockets that listen on the host, and what comes in by them.
 //!
 //! A TCP client is accepted, and a transparent socket inside, bound to the client's own address and port, connects to
-//! the container: the container sees its real client. A client of the host's loopback is shown as the gateway. If the
+//! the container: the container sees its real client. That socket is made in the container's own network namespace
+//! (`homes.rs`), so that no bridge is crossed, or in the bridges' if it cannot be. A client of the host's loopback is shown as the gateway. If the
 //! client's port is taken inside (the same client on two ports of one container), another port is used.
 //!
 //! A container that does not listen: the client is accepted and then reset.
@@ -22,7 +23,7 @@ use super::owner;
 use super::poll::{Kind, READ, Token};
 use super::shared::Shared;
 use super::slab::{Key, Slab};
-use super::stream::{Streams, reset_on_close};
+use super::stream::{Joint, Stage, Streams, reset_on_close};
 use crate::messages::{Protocol, Publication, Refusal};
 
 /// A longer queue than most servers': the gate answers for them.
@@ -81,7 +82,20 @@ impl Ports {
             return Err(Refusal::Other(format!("watch the port's socket: {e}")));
         }
         shared.policy.publish(&wanted);
+        if wanted.protocol == Protocol::Tcp {
+            shared.homes.prepare(&wanted.container, version(wanted.container_ip));
+        }
         Ok(wanted.host_port)
+    }
+
+    /// Gives the network namespace of a container, for the ports it has and will have.
+    pub fn enter(&mut self, shared: &mut Shared, container: String, netns: OwnedFd) {
+        shared.homes.enter(container.clone(), netns);
+        for (_, Port { publication, .. }) in self.slab.iter() {
+            if publication.container == container && publication.protocol == Protocol::Tcp {
+                shared.homes.prepare(&container, version(publication.container_ip));
+            }
+        }
     }
 
     /// Closes a container's ports; TCP connections go on.
@@ -156,30 +170,51 @@ fn accept(shared: &mut Shared, streams: &mut Streams, port: &Port) -> io::Result
         Err(_) => return Ok(false),
     };
     let to = SocketAddr::new(port.publication.container_ip, port.publication.container_port);
+    let lease = shared.quota.lease(to.ip(), 2);
     let inner = SocketAddr::try_from(client)
         .map_err(io::Error::from)
-        .and_then(|client| connect_as(shared, client, to));
-    let lease = shared.quota.lease(to.ip(), 2);
-    if let (Ok(inner), Some(lease)) = (inner, lease) {
+        .and_then(|client| connect_as(shared, &port.publication.container, client, to));
+    if let (Ok((inner, stage)), Some(lease)) = (inner, lease) {
         // A failure drops both sockets, which is all that can be said to either side.
-        let _ = streams.join(&shared.poll, inner, outer, lease, (true, false));
+        let _ = streams.join(&shared.poll, Joint { inner, outer, lease, stage });
     } else {
         reset_on_close(&outer);
     }
     Ok(true)
 }
 
-/// Begins a connect to the container, shown as coming from `client`.
-fn connect_as(shared: &mut Shared, client: SocketAddr, to: SocketAddr) -> io::Result<OwnedFd> {
-    let shown = shown_as(shared, client.ip(), to.ip())?;
-    let ip = version(to.ip());
-    let socket = shared.pools.stream(ip)?;
-    if begin_inside(&socket, SocketAddr::new(shown, client.port()), to).is_ok() {
-        return Ok(socket);
+/// Begins a connect to the container, shown as coming from `client`: inside its own network namespace if that can be.
+fn connect_as(
+    shared: &mut Shared,
+    container: &str,
+    client: SocketAddr,
+    to: SocketAddr,
+) -> io::Result<(OwnedFd, Stage)> {
+    let shown = SocketAddr::new(shown_as(shared, client.ip(), to.ip())?, client.port());
+    let mut left = None;
+    let socket = begin_as(shown, to, || match shared.homes.stream(container, version(to.ip())) {
+        Some((socket, home)) => {
+            left = Some(home);
+            Ok(socket)
+        }
+        None => shared.pools.stream(version(to.ip())),
+    })?;
+    Ok((socket, Stage::Opening(left)))
+}
+
+/// Begins a connect from `from`, or from another port if that one is taken.
+fn begin_as(
+    from: SocketAddr,
+    to: SocketAddr,
+    mut socket: impl FnMut() -> io::Result<OwnedFd>,
+) -> io::Result<OwnedFd> {
+    let first = socket()?;
+    if begin_inside(&first, from, to).is_ok() {
+        return Ok(first);
     }
-    let socket = shared.pools.stream(ip)?;
-    begin_inside(&socket, SocketAddr::new(shown, 0), to)?;
-    Ok(socket)
+    let second = socket()?;
+    begin_inside(&second, SocketAddr::new(from.ip(), 0), to)?;
+    Ok(second)
 }
 
 /// The address under which the container sees a client.

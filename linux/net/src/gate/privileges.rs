@@ -4,10 +4,11 @@
 //! |---|---|---|
 //! | loop thread | connect, listen and relay with the user's own rights | have any capability: it reads what containers send |
 //! | servant | make transparent sockets, change bridges and firewall (CAP_NET_ADMIN) | have any other capability |
-//! | both | | gain rights by executing anything (no_new_privs) |
+//! | usher | enter containers' network namespaces (CAP_SYS_ADMIN) and make marked sockets there (CAP_NET_ADMIN) | have any other capability |
+//! | all | | gain rights by executing anything (no_new_privs) |
 //!
-//! Threads of one process share memory, so this is no wall between them; it takes away what neither needs, above all
-//! CAP_SYS_ADMIN, with which a process in the holder's mount namespace could mount and enter namespaces.
+//! Threads of one process share memory, so this is no wall between them; it takes away what each does not need, above
+//! all from the one that reads what strangers send.
 
 use std::io;
 
@@ -29,4 +30,9 @@ pub fn drop_all() -> io::Result<()> {
 /// For the servant.
 pub fn keep_net_admin() -> io::Result<()> {
     keep_only(CapabilitySet::NET_ADMIN)
+}
+
+/// For the usher.
+pub fn keep_entering() -> io::Result<()> {
+    keep_only(CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN)
 }

@@ -10,6 +10,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 
 use bryo_sys::ns;
@@ -28,19 +29,19 @@ pub struct Servant {
 
 impl Servant {
     /// Starts the thread and sends it into the network namespace at `netns`.
-    pub fn start(netns: &Path) -> Result<Servant, Error> {
+    pub fn start(name: &str, netns: &Path) -> Result<Servant, Error> {
         let file = ns::open(netns)
             .context(format!("open the bridges' network namespace {}", netns.display()))?;
         let (jobs, inbox) = mpsc::channel::<Job>();
         std::thread::Builder::new()
-            .name("bryo-servant".to_owned())
+            .name(name.to_owned())
             .stack_size(256 * 1024)
             .spawn(move || {
                 for job in inbox {
                     job();
                 }
             })
-            .context("start the servant thread")?;
+            .context(format!("start the thread {name}"))?;
         let servant = Servant { jobs };
         servant
             .run(move || ns::join(&file, ns::Kind::Net))
@@ -76,57 +77,70 @@ fn gone() -> io::Error {
     io::Error::other("the gate's servant thread is gone")
 }
 
-/// Sockets made ahead of time.
-#[derive(Debug)]
+/// Makes so many sockets, or as many as can be had; runs on the pool's thread.
+type Maker = Arc<dyn Fn(usize) -> io::Result<Vec<OwnedFd>> + Send + Sync>;
+
+/// Sockets made ahead of time: few at first, more at a time the more are taken.
 pub struct Pool {
     servant: Servant,
-    transport: SocketType,
-    ip: Ip,
+    make: Maker,
     ready: Vec<OwnedFd>,
-    coming: Option<Receiver<Vec<OwnedFd>>>,
+    coming: Option<Receiver<io::Result<Vec<OwnedFd>>>>,
+    batch: usize,
 }
 
-/// Sockets made at a time.
+/// Sockets made at a time, at first.
+const FIRST: usize = 4;
+/// The most that are made at a time.
 const BATCH: usize = 64;
 
 impl Pool {
-    /// An empty pool of stream or datagram sockets; the first are made when the first is asked for.
-    pub fn new(servant: &Servant, transport: SocketType, ip: Ip) -> Pool {
-        Pool { servant: servant.clone(), transport, ip, ready: Vec::new(), coming: None }
+    /// An empty pool; the first sockets are made when the first is asked for, or at [`Pool::refill`].
+    pub fn new(
+        servant: &Servant,
+        make: impl Fn(usize) -> io::Result<Vec<OwnedFd>> + Send + Sync + 'static,
+    ) -> Pool {
+        let (ready, make) = (Vec::new(), Arc::new(make));
+        Pool { servant: servant.clone(), make, ready, coming: None, batch: FIRST }
     }
 
-    /// A non-blocking transparent socket of the bridges' namespace.
+    /// A socket; waits only if they go faster than they are made.
     pub fn take(&mut self) -> io::Result<OwnedFd> {
-        if self.ready.len() <= BATCH / 2 {
+        if self.ready.len() <= self.batch / 2 {
             self.refill()?;
         }
         if let Some(fd) = self.ready.pop() {
             return Ok(fd);
         }
         if let Some(coming) = self.coming.take() {
-            self.ready = coming.recv().map_err(|_| gone())?;
+            self.ready = coming.recv().map_err(|_| gone())??;
         }
         self.ready.pop().ok_or_else(|| io::Error::other("no descriptors left for new flows"))
     }
 
-    fn refill(&mut self) -> io::Result<()> {
+    /// Has more made, or takes those that were.
+    pub fn refill(&mut self) -> io::Result<()> {
         match self.coming.as_ref().map(Receiver::try_recv) {
-            Some(Ok(fds)) => self.ready.extend(fds),
-            Some(Err(TryRecvError::Empty)) => return Ok(()),
+            Some(Ok(fds)) => {
+                self.coming = None;
+                self.ready.extend(fds?);
+                self.batch = (self.batch * 2).min(BATCH);
+            }
+            Some(Err(TryRecvError::Empty)) => {}
             Some(Err(TryRecvError::Disconnected)) => return Err(gone()),
             None => {
-                let (transport, ip) = (self.transport, self.ip);
-                self.coming = Some(self.servant.begin(move || make(transport, ip))?);
-                return Ok(());
+                let (make, count) = (Arc::clone(&self.make), self.batch);
+                self.coming = Some(self.servant.begin(move || make(count))?);
             }
         }
-        self.coming = None;
         Ok(())
     }
 }
 
-fn make(transport: SocketType, ip: Ip) -> Vec<OwnedFd> {
-    (0..BATCH).map_while(|_| transparent(transport, ip).ok()).collect()
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("ready", &self.ready.len()).finish_non_exhaustive()
+    }
 }
 
 /// One transparent, non-blocking socket of the calling thread's namespace.
@@ -155,7 +169,10 @@ pub struct Pools {
 impl Pools {
     /// Empty pools.
     pub fn new(servant: &Servant) -> Pools {
-        let pool = |transport, ip| Pool::new(servant, transport, ip);
+        let pool = |transport, ip| {
+            let one = move || transparent(transport, ip).ok();
+            Pool::new(servant, move |count| Ok((0..count).map_while(|_| one()).collect()))
+        };
         Pools {
             stream: [pool(SocketType::STREAM, Ip::V4), pool(SocketType::STREAM, Ip::V6)],
             datagram: [pool(SocketType::DGRAM, Ip::V4), pool(SocketType::DGRAM, Ip::V6)],

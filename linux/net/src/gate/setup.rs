@@ -149,7 +149,8 @@ fn tun_device(route: &Socket, mtu: u32, v6: bool) -> Result<OwnedFd, Error> {
 fn routing(route: &Socket, v6: bool) -> Result<(), Error> {
     let rule = |priority, mark, table| Rule { v6, priority, mark, table };
     let mut batch = Batch::new();
-    rtnl::add_route(&mut batch, Route::Local { v6, table: TABLE_LOCAL });
+    let (index, table) = (rtnl::LOOPBACK, TABLE_LOCAL);
+    rtnl::add_route(&mut batch, Route::Local { v6, index, table });
     route.submit(batch).context("set the routing of transparent sockets up")?;
     for rule in [
         rule(10, Some(MARK_LOCAL), TABLE_LOCAL),
@@ -167,7 +168,7 @@ fn routing(route: &Socket, v6: bool) -> Result<(), Error> {
 }
 
 /// Takes one errno as success.
-fn unless(result: Result<(), Refused>, errno: Errno) -> Result<(), Refused> {
+pub(super) fn unless(result: Result<(), Refused>, errno: Errno) -> Result<(), Refused> {
     match result {
         Err(e) if e.errno == errno => Ok(()),
         other => other,
@@ -200,7 +201,7 @@ fn general_sysctls(v6: bool) -> Result<(), Error> {
 }
 
 /// Writes a sysctl of the thread's network namespace, unless it has the value already.
-fn sysctl(name: &str, value: &str) -> Result<(), Error> {
+pub(super) fn sysctl(name: &str, value: &str) -> Result<(), Error> {
     let path = format!("/proc/sys/net/{name}");
     if std::fs::read_to_string(&path).is_ok_and(|now| now.trim() == value) {
         return Ok(());

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::homes::Homes;
 use super::packet::{self, Packet, Unreachable};
 use super::policy::{Closed, Policy};
 use super::poll::Poller;
@@ -19,6 +20,8 @@ pub struct Shared {
     pub servant: Servant,
     /// Sockets made inside.
     pub pools: Pools,
+    /// Sockets made in containers' own namespaces.
+    pub homes: Homes,
     /// Packets from and to the containers' network.
     pub tun: OwnedFd,
     /// Who may go where.

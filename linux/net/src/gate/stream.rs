@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rustix::net::Shutdown;
 
+use super::homes::Left;
 use super::mover::{Fetched, Mover, Waiting};
 use super::poll::{Event, Kind, Poller, STREAM, Token};
 use super::quota::Lease;
@@ -62,13 +63,44 @@ impl End {
     }
 }
 
+/// Two sockets to join.
+#[derive(Debug)]
+pub struct Joint {
+    /// The container's side.
+    pub inner: OwnedFd,
+    /// The outer side.
+    pub outer: OwnedFd,
+    /// Descriptors booked to the container until the flow ends.
+    pub lease: Lease,
+    /// How far they are.
+    pub stage: Stage,
+}
+
+/// How far a joint's sockets are.
+#[derive(Debug)]
+pub enum Stage {
+    /// Both are connected; the outer one is in the epoll set already, under another token.
+    Open,
+    /// The inner one is still connecting, in the container's own network namespace if there is a [`Left`].
+    Opening(Option<Left>),
+}
+
 #[derive(Debug)]
 struct Flow {
     ends: [End; 2],
     /// The inner side is still connecting.
     opening: bool,
-    /// Descriptors booked to the container until the flow ends.
+    home: Option<Left>,
     _lease: Lease,
+}
+
+impl Flow {
+    /// Both directions have ended – or the container has, which cannot read any more: its namespace must not be held by
+    /// a client that stays.
+    fn is_over(&self) -> bool {
+        let [inner, outer] = &self.ends;
+        outer.shut && (inner.shut || self.home.as_ref().is_some_and(|left| left.get()))
+    }
 }
 
 /// How a direction's turn ended.
@@ -102,26 +134,30 @@ impl Streams {
         self.slab.len()
     }
 
-    /// Joins two connected sockets (`opening`: the inner one is still connecting). `watched`: the outer one is in the
-    /// epoll set already, under another token.
-    pub fn join(
-        &mut self,
-        poll: &Poller,
-        inner: OwnedFd,
-        outer: OwnedFd,
-        lease: Lease,
-        (opening, watched): (bool, bool),
-    ) -> io::Result<()> {
+    /// Joins two sockets.
+    pub fn join(&mut self, poll: &Poller, joint: Joint) -> io::Result<()> {
+        let Joint { inner, outer, lease, stage } = joint;
         for fd in [&inner, &outer] {
             tune(fd)?;
         }
         let ends = [End::new(inner), End::new(outer)];
-        let key = self.slab.insert(Flow { ends, opening, _lease: lease });
-        let added = self.watch(poll, key, watched);
+        let (opening, home) = match stage {
+            Stage::Open => (false, None),
+            Stage::Opening(home) => (true, home),
+        };
+        let key = self.slab.insert(Flow { ends, opening, home, _lease: lease });
+        let added = self.watch(poll, key, !opening);
         if added.is_err() {
             self.slab.remove(key);
         }
         added
+    }
+
+    /// Ends the flows of namespaces that were left and have ended on the container's side.
+    pub fn end_left(&mut self) {
+        for key in self.slab.keys(|f| f.home.as_ref().is_some_and(|left| left.get())) {
+            self.turn(key, INNER);
+        }
     }
 
     fn watch(&mut self, poll: &Poller, key: Key, watched: bool) -> io::Result<()> {
@@ -147,6 +183,10 @@ impl Streams {
         end.writable |= event.writable;
         let mut sides = [event.readable, event.writable];
         if flow.opening {
+            if side == OUTER && event.failed {
+                // The client is gone; a mere end of its sending is kept until the container is there.
+                return self.reset(key);
+            }
             if side == OUTER || !event.writable {
                 return;
             }
@@ -185,7 +225,7 @@ impl Streams {
         match turn {
             Turn::Broken => self.reset(key),
             Turn::More => self.ready.push_back((key, side)),
-            Turn::Waiting if flow.ends.iter().all(|e| e.shut) => self.close(key),
+            Turn::Waiting if flow.is_over() => self.close(key),
             Turn::Waiting => {}
         }
     }

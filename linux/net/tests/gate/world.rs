@@ -146,7 +146,9 @@ impl World {
             container_ip: c.address.into(),
             container_port: port,
         };
-        self.gate.publish(&publication).expect("publish")
+        let port = self.gate.publish(&publication).expect("publish");
+        self.gate.enter(&publication.container, c.netns.as_fd()).expect("give its namespace");
+        port
     }
 
     /// A process of this user that inherits all descriptors and has no capabilities; it ends with the test.
