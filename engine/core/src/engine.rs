@@ -25,7 +25,7 @@ use crate::networks::{self, table::Table};
 use crate::records::Records;
 use crate::requests::EventStream;
 use crate::settings::{Reloadable, RuntimeDef, Settings};
-use crate::spec::resources::Support;
+use crate::spec::support::Support;
 use crate::util::{lock, random_id};
 use crate::volumes::Volumes;
 use crate::{Error, Result};
@@ -249,7 +249,7 @@ impl Prepared {
             gate,
             shutting_down: AtomicBool::new(false),
             id,
-            limits: Support::default(),
+            limits: Support::without_cgroup(settings.emulate_limits),
             cpus: facts.cpus,
             cgroup_version: facts.cgroup_version,
             hostname: facts.hostname.clone(),

@@ -3,6 +3,7 @@
 use crate::containers::BUILT_IN;
 use crate::engine::Engine;
 use crate::model::{EngineInfo, Status};
+use crate::spec::support::By;
 use crate::util::lock;
 
 /// Facts of the machine that do not change while the engine runs.
@@ -99,15 +100,10 @@ impl Engine {
             network_reason,
             cgroup_driver: "none".into(),
             cgroup_version: facts.cgroup_version,
-            limits: [
-                inner.limits.memory,
-                inner.limits.swap,
-                inner.limits.cpu_period,
-                inner.limits.cpu_quota,
-                inner.limits.cpu_shares,
-                inner.limits.cpuset,
-                inner.limits.pids,
-            ],
+            limits: {
+                let l = &inner.limits;
+                [l.memory, l.swap, l.cpu, l.cpu, l.shares, l.cpuset_cpus, l.pids].map(By::holds)
+            },
             warnings: warnings(inner),
             kernel: facts.kernel,
             operating_system: facts.operating_system,
@@ -144,7 +140,7 @@ fn storage(inner: &crate::engine::Inner) -> Vec<(String, String)> {
 
 fn warnings(inner: &crate::engine::Inner) -> Vec<String> {
     let mut out = Vec::new();
-    if !inner.limits.memory {
+    if inner.limits.memory != By::Kernel {
         out.push(if inner.cgroup_version == 2 {
             "WARNING: Running in rootless-mode without cgroups. Systemd is required to enable cgroups in rootless-mode.".into()
         } else {
@@ -152,6 +148,20 @@ fn warnings(inner: &crate::engine::Inner) -> Vec<String> {
              cgroup v2 mode."
                 .into()
         });
+        if inner.limits.memory == By::Bryo {
+            out.push(
+                "WARNING: Limits of memory, processes and CPU sets are held by Bryo itself: by a watcher that kills, RLIMIT_NPROC and \
+                 CPU affinity; the others are discarded"
+                    .into(),
+            );
+        }
+    }
+    if inner.cgroup_version == 1 {
+        out.push(
+            "WARNING: Support for cgroup v1 is deprecated and planned to be removed by no later than May 2029 \
+             (https://github.com/moby/moby/issues/51111)"
+                .into(),
+        );
     }
     if inner.settings.single_id {
         out.push(format!(

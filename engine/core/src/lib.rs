@@ -28,4 +28,4 @@ pub use containers::Attachment;
 pub use engine::Engine;
 pub use error::{Error, ErrorKind, Result};
 pub use requests::*;
-pub use settings::{Reloadable, RuntimeDef, Settings};
+pub use settings::{CgroupDriver, Reloadable, RuntimeDef, Settings};

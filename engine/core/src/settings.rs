@@ -7,6 +7,20 @@ use ipnet::IpNet;
 
 use crate::model::Ulimit;
 
+/// What makes containers' cgroups.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CgroupDriver {
+    /// systemd where there is one, else a writable cgroup, else nothing.
+    #[default]
+    Auto,
+    /// A scope that the user's systemd delegates.
+    Systemd,
+    /// A cgroup v2 folder that is the user's already.
+    Cgroupfs,
+    /// Nothing: containers stay in the engine's cgroup.
+    None,
+}
+
 /// Everything [`crate::Engine::open`] needs to know.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -40,6 +54,12 @@ pub struct Settings {
     pub log_driver: String,
     /// Options of that driver.
     pub log_options: BTreeMap<String, String>,
+    /// What makes containers' cgroups.
+    pub cgroup_driver: CgroupDriver,
+    /// Where they are made: a slice, or a folder below `/sys/fs/cgroup`; empty: Bryo finds a place.
+    pub cgroup_parent: String,
+    /// Hold limits without a cgroup as well as can be done; false: discard them and say so, as Docker does.
+    pub emulate_limits: bool,
     /// Limits of containers that name none.
     pub default_ulimits: Vec<Ulimit>,
     /// Bytes of /dev/shm where a container names none.

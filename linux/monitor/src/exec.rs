@@ -95,6 +95,7 @@ impl Monitor {
                 stdio,
                 cgroup: self.bundle.config.cgroup.as_ref().map(PathBuf::from),
                 seccomp: self.seccomp.clone(),
+                limits: self.bundle.config.limits.of_processes(),
             };
             let run = match &running.namespaces {
                 Some(namespaces) => bryo_runtime::exec(namespaces, &spec, process, options)?,

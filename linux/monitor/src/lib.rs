@@ -27,6 +27,7 @@ mod end;
 mod engines;
 mod exec;
 mod external;
+mod limits;
 pub mod log;
 pub mod messages;
 mod monitor;
@@ -35,5 +36,6 @@ mod poller;
 mod requests;
 mod start;
 mod streams;
+mod watcher;
 
 pub use monitor::run;

@@ -62,6 +62,21 @@ pub struct MonitorConfig {
     pub runtime: Option<ExternalRuntime>,
     /// Sets `State.OOMKilled` from this cgroup's events, when there is one: absolute path of the cgroup v2 folder.
     pub cgroup: Option<String>,
+    /// What it is held to.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// What the monitor holds a container to; each is set only where no cgroup does it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Bytes of memory beyond which the monitor kills; none: it does not look.
+    pub memory: Option<u64>,
+    /// Processes and threads of each user id (RLIMIT_NPROC).
+    pub processes: Option<u64>,
+    /// CPUs that it may run on (affinity); empty: all.
+    pub cpus: Vec<u32>,
 }
 
 /// An OCI runtime that is not ours.
@@ -193,6 +208,11 @@ pub enum RequestBody {
     Pause,
     /// The reverse.
     Unpause,
+    /// Other limits from now on.
+    Update {
+        /// All of them, not only what changes.
+        limits: Limits,
+    },
     /// Attaches a further bridge network to the running container.
     ConnectNetwork {
         /// Path of the network namespace that holds the bridges.
@@ -256,6 +276,8 @@ pub enum Reply {
         /// Its pid in the host's pid namespace.
         pid: u32,
     },
+    /// `Update` is done, but for what the sentence says.
+    Partly(String),
     /// It could not be done.
     Failed(Failure),
 }

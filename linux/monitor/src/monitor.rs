@@ -27,6 +27,7 @@ use crate::messages::{Answer, Event, Failure, FailureKind, MonitorState, Reply, 
 use crate::oom::OomEvents;
 use crate::poller::{Poller, Token};
 use crate::streams::{InputPolicy, READ, Streams};
+use crate::watcher::Watcher;
 
 /// How long a monitor without a container waits for an engine that would start it.
 const LONELY: Duration = Duration::from_secs(60);
@@ -73,6 +74,8 @@ pub(crate) struct Monitor {
     /// The compiled seccomp profile, for execs.
     pub(crate) seccomp: Option<Filter>,
     pub(crate) oom: Option<OomEvents>,
+    /// Looks at its memory, where no cgroup does.
+    pub(crate) watcher: Option<Watcher>,
     /// One read's worth of anybody's bytes; empty until it is needed.
     buffer: Vec<u8>,
     /// Since when it has nothing to do but to say good-bye, or no engine before the start.
@@ -139,6 +142,7 @@ impl Monitor {
             log: None,
             seccomp: None,
             oom: None,
+            watcher: None,
             buffer: Vec::new(),
             waiting_since: None,
             abandoned: false,
@@ -243,6 +247,7 @@ impl Monitor {
     /// After each round: tells of streams that ended, forgets what is done.
     fn settle(&mut self) {
         let now = Instant::now();
+        self.watch(now);
         self.streams.expire(now);
         let mut closed = self.streams.take_closed(&self.poller);
         for exec in self.execs.values_mut() {
@@ -302,7 +307,9 @@ impl Monitor {
         let most = if matches!(self.phase, Phase::Created) { LONELY } else { FAREWELL };
         let streams = self.execs.values().map(|e| &e.streams).chain([&self.streams]);
         let deadlines = streams.filter_map(Streams::deadline);
-        let next = deadlines.chain(self.waiting_since.map(|since| since + most)).min()?;
+        let watch = self.watch_deadline();
+        let waiting = self.waiting_since.map(|since| since + most);
+        let next = deadlines.chain(waiting).chain(watch).min()?;
         // One millisecond more, so that the deadline is past when the wait ends.
         Some(next.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
     }

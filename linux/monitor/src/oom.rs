@@ -57,10 +57,15 @@ impl Monitor {
     /// Looks whether a process was killed for memory and tells the engines.
     pub(crate) fn on_oom(&mut self) {
         if self.oom.as_mut().is_some_and(OomEvents::happened) {
-            self.state.oom_killed = true;
-            self.write_state();
-            self.engines.broadcast(&self.poller, &Event::OutOfMemory);
+            self.note_oom();
         }
+    }
+
+    /// A process was killed for memory.
+    pub(crate) fn note_oom(&mut self) {
+        self.state.oom_killed = true;
+        self.write_state();
+        self.engines.broadcast(&self.poller, &Event::OutOfMemory);
     }
 }
 

@@ -76,6 +76,7 @@ impl Monitor {
             RequestBody::Signal { signal } => self.signal(signal),
             RequestBody::Pause => self.pause(true),
             RequestBody::Unpause => self.pause(false),
+            RequestBody::Update { limits } => self.update(limits),
             RequestBody::ConnectNetwork { bridges, endpoint } => {
                 let bridges = ns::open(&bridges)
                     .map_err(|e| Failure::other("cannot open the bridges' network namespace", e))?;

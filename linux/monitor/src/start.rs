@@ -54,7 +54,7 @@ impl Monitor {
             None => self.create(&spec)?,
             Some(runtime) => {
                 let external = External::new(&self.bundle, runtime);
-                external.start(&self.bundle, spec)?
+                external.start(&self.bundle, spec.clone())?
             }
         };
         self.log = Some(log);
@@ -67,6 +67,7 @@ impl Monitor {
         if let Some(oom) = &self.oom {
             oom.register(&self.poller);
         }
+        self.begin_watch(pid, &spec);
         self.streams
             .open(&self.poller, ends)
             .map_err(|e| Failure::other("cannot open the container's streams", e))?;
@@ -87,6 +88,7 @@ impl Monitor {
             init: config.init,
             cgroup: config.cgroup.as_ref().map(PathBuf::from),
             seccomp: self.seccomp.clone(),
+            limits: config.limits.of_processes(),
         };
         let mut created = bryo_runtime::create(spec, options)?;
         if let NetworkSetup::Bridge { .. } = &config.network {

@@ -30,7 +30,7 @@ pub fn processes(pid: u32, cgroup: Option<&Path>) -> Result<Vec<u32>> {
             })?;
             let own =
                 std::fs::read_link("/proc/self/ns/pid").context(|| "reading my pid namespace")?;
-            if theirs == own { descendants(pid)? } else { in_namespace(&theirs)? }
+            if theirs == own { family(&[pid]) } else { in_namespace(&theirs)? }
         }
     };
     pids.sort_unstable();
@@ -61,18 +61,28 @@ fn in_namespace(wanted: &Path) -> Result<Vec<u32>> {
     Ok(pids.filter(|p| namespace(*p).is_some_and(|n| n == wanted)).collect())
 }
 
-fn descendants(pid: u32) -> Result<Vec<u32>> {
-    let mut found = vec![pid];
+/// `roots` and all their descendants, each once. It reads only their own files in /proc, so it costs the same on a machine with
+/// many other processes; a process that is made or ends meanwhile may be missed or be gone already.
+pub fn family(roots: &[u32]) -> Vec<u32> {
+    let mut found = roots.to_vec();
     let mut next = 0;
     while let Some(parent) = found.get(next).copied() {
         next += 1;
-        let threads = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten();
-        for thread in threads.flatten() {
-            let children = std::fs::read_to_string(thread.path().join("children"));
-            found.extend(numbers(&children.unwrap_or_default()));
+        let tasks = format!("/proc/{parent}/task");
+        // A folder has a link for each folder in it, and two more: most processes have one thread, whose id is the process'.
+        let single = rustix::fs::stat(&tasks).is_ok_and(|s| s.st_nlink == 3);
+        let mut take = |thread: &Path| {
+            let children = std::fs::read_to_string(thread.join("children")).unwrap_or_default();
+            found.extend(numbers(&children));
+        };
+        if single {
+            take(&Path::new(&tasks).join(parent.to_string()));
+        } else {
+            let threads = std::fs::read_dir(&tasks).into_iter().flatten().flatten();
+            threads.for_each(|thread| take(&thread.path()));
         }
     }
-    Ok(found)
+    found
 }
 
 fn numbers(text: &str) -> Vec<u32> {

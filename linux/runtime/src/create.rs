@@ -73,7 +73,7 @@ pub fn create(spec: &Spec, options: CreateOptions) -> Result<Created> {
     let container = Container {
         spec,
         mounts: mounts::plan(spec)?,
-        program: Program::new(process, spec, filter.as_ref(), options.init)?,
+        program: Program::new(process, spec, filter.as_ref(), options.init, &options.limits)?,
         spaces,
         rootfs: &options.rootfs,
         stdio: &options.stdio,

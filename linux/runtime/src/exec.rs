@@ -26,7 +26,7 @@ pub fn exec(
     options: ExecOptions,
 ) -> Result<Running> {
     let filter = seccomp::of_spec(spec, options.seccomp)?;
-    let program = Program::new(process, spec, filter.as_ref(), false)?;
+    let program = Program::new(process, spec, filter.as_ref(), false, &options.limits)?;
     let (ours, theirs) = Line::pair()?;
     let enter = || {
         score(spec)?;

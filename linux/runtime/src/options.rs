@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use crate::limits::Limits;
 use crate::seccomp::Filter;
 
 /// Where the root filesystem comes from. It is mounted in the container's own mount namespace, so
@@ -69,6 +70,8 @@ pub struct CreateOptions {
     pub cgroup: Option<PathBuf>,
     /// A seccomp filter compiled beforehand, in place of the spec's profile; none: that is compiled now.
     pub seccomp: Option<Filter>,
+    /// Limits beside the spec's, where no cgroup keeps them.
+    pub limits: Limits,
 }
 
 /// How a further process is started in a running container.
@@ -80,4 +83,6 @@ pub struct ExecOptions {
     pub cgroup: Option<PathBuf>,
     /// The container's compiled seccomp filter; none: the spec's profile is compiled now.
     pub seccomp: Option<Filter>,
+    /// Limits beside the spec's, where no cgroup keeps them.
+    pub limits: Limits,
 }

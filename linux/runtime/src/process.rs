@@ -19,6 +19,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets, Gid, Uid};
 
 use crate::capability::number;
 use crate::error::{Context, Error, Result, plain};
+use crate::limits::Limits;
 use crate::seccomp::Filter;
 use crate::sync::{Line, Message};
 use crate::{idmap, init, lookup, users};
@@ -31,6 +32,7 @@ pub(crate) struct Program<'a> {
     arguments: Strings,
     personality: Option<u32>,
     init: bool,
+    limits: &'a Limits,
 }
 
 impl<'a> Program<'a> {
@@ -40,6 +42,7 @@ impl<'a> Program<'a> {
         spec: &Spec,
         filter: Option<&'a Filter>,
         init: bool,
+        limits: &'a Limits,
     ) -> Result<Program<'a>> {
         let list = process.args().as_deref().unwrap_or_default();
         if list.is_empty() {
@@ -59,7 +62,7 @@ impl<'a> Program<'a> {
                 LinuxPersonalityDomain::PerLinux32 => 8,
             }
         });
-        Ok(Program { process, filter, arguments, personality, init })
+        Ok(Program { process, filter, arguments, personality, init, limits })
     }
 
     /// The user's id and group.
@@ -73,6 +76,7 @@ impl<'a> Program<'a> {
         let environment = self.environment(&root)?;
         drop(root);
         self.limits()?;
+        self.limits.take()?;
         // Nothing that leads out of the container stays open (CVE-2024-21626).
         exec::close_others(3, line.as_fd()).context(|| "closing descriptors")?;
         let denied = self.enter_folder()?;

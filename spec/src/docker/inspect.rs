@@ -40,6 +40,9 @@ wire! {
         pub mounts: Vec<MountPoint>,
         pub config: Config,
         pub network_settings: NetworkSettings,
+        /// Bryo's own: how the limits that were asked for are held.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        pub limits_held_by: BTreeMap<String, String>,
     }
 
     /// Where it is in its life.

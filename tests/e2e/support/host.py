@@ -164,3 +164,36 @@ def http_get(port, path='/', host='127.0.0.1', timeout=10):
     assert received, 'port %d: connection closed without an answer' % port
     head, body = received.split(b'\r\n\r\n', 1)
     return int(head.split()[1]), body
+
+
+def descendants(pid):
+    """`pid` and everything below it."""
+    found = [pid]
+    for parent in found:
+        try:
+            threads = os.listdir('/proc/%d/task' % parent)
+        except OSError:
+            continue
+        for thread in threads:
+            found += [int(c) for c in read('/proc/%d/task/%s/children' % (parent, thread)).split()]
+    return found
+
+
+def resident(pid):
+    """Bytes of memory that a process has."""
+    fields = read('/proc/%d/statm' % pid).split()
+    return int(fields[1]) * os.sysconf('SC_PAGE_SIZE') if fields else 0
+
+
+def parent(pid):
+    return int(status(pid, 'PPid'))
+
+
+def process_state(pid):
+    """R, S, D, T, Z …"""
+    return (status(pid, 'State') or 'X')[0]
+
+
+def cpu_seconds(pid):
+    """CPU time that a process of one thread has used."""
+    return int(read('/proc/%d/schedstat' % pid).split()[0]) / 1e9

@@ -89,6 +89,7 @@ pub(super) fn spawn(plan: &Plan) -> Result<Spawned> {
         init: record.spec.init.unwrap_or(inner.settings.init),
         runtime: external(inner, &record.runtime)?,
         cgroup: None,
+        limits: inner.limits.of(record).limits(&record.spec.resources),
     };
     write_json(&bundle.join("monitor.json"), &config)?;
     let (channel, pid) = inner

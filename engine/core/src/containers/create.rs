@@ -15,7 +15,7 @@ use crate::engine::{Engine, Inner};
 use crate::model::{ContainerSpec, NetworkMode, VolumeSpec};
 use crate::networks::endpoints;
 use crate::requests::Created;
-use crate::spec::{merge, resources, security, validate, volumes};
+use crate::spec::{merge, resources, security, validate, volumes, warnings as limit_warnings};
 use crate::util::{now, random_id, short};
 use crate::{Error, ErrorKind, Result, names};
 
@@ -85,8 +85,8 @@ fn prepare(
         let own_limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
         validate::ulimits_within(&spec.ulimits, &own_limits, &inner.settings.user)?;
     }
-    let warnings = warnings(inner, &spec)?;
     let runtime = runtime(inner, &spec)?;
+    let warnings = warnings(inner, &spec, &runtime)?;
     let state =
         StateRecord { endpoints: endpoints::asked(inner, &spec)?, ..StateRecord::default() };
     joins_exist(inner, &mut spec)?;
@@ -196,8 +196,9 @@ fn fill_in(inner: &Inner, spec: &mut ContainerSpec, id: &str) -> Result<()> {
     Ok(())
 }
 
-fn warnings(inner: &Inner, spec: &ContainerSpec) -> Result<Vec<String>> {
-    let mut out = resources::warnings(&spec.resources, inner.limits);
+fn warnings(inner: &Inner, spec: &ContainerSpec, runtime: &str) -> Result<Vec<String>> {
+    let support = inner.limits.of_spec(spec, runtime);
+    let mut out = limit_warnings::of(&spec.resources, &support);
     out.extend(security::parse(&spec.security_opt)?.warnings);
     if spec.network_mode == NetworkMode::Host
         && (!spec.port_bindings.is_empty() || spec.publish_all_ports)

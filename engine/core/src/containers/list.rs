@@ -13,7 +13,11 @@ impl Engine {
     /// Everything about it.
     pub async fn inspect(&self, r: &str, size: bool) -> Result<ContainerView> {
         let handle = self.inner().registry.find(r)?;
-        let mut views = vec![handle.snapshot().view(&self.inner().paths)];
+        let snapshot = handle.snapshot();
+        let mut view = snapshot.view(&self.inner().paths);
+        view.limits =
+            self.inner().limits.of(&snapshot.record).told(&snapshot.record.spec.resources);
+        let mut views = vec![view];
         if size {
             self.measure(&mut views).await?;
         }

@@ -105,12 +105,12 @@ pub(super) fn error(failure: &Failure) -> Error {
 }
 
 /// One request over a connection of its own, and its answer; for the owner, which cannot wait for its own queue.
-pub(super) async fn ask_once(bundle: &Path, body: RequestBody) -> crate::Result<()> {
+pub(super) async fn ask_once(bundle: &Path, body: RequestBody) -> crate::Result<Reply> {
     let late = || Error::internal("the container's monitor did not answer in time");
     tokio::time::timeout(PATIENCE, exchange(bundle, body)).await.map_err(|_| late())?
 }
 
-async fn exchange(bundle: &Path, body: RequestBody) -> crate::Result<()> {
+async fn exchange(bundle: &Path, body: RequestBody) -> crate::Result<Reply> {
     let failed =
         |e: std::io::Error| Error::internal(format!("talk to the container's monitor: {e}"));
     let link = Link::connect(&bryo_monitor::client::socket_path(bundle)).map_err(failed)?;
@@ -118,7 +118,7 @@ async fn exchange(bundle: &Path, body: RequestBody) -> crate::Result<()> {
     loop {
         match link.recv::<Answer>().await.map_err(failed)? {
             Answer::Reply { body: Reply::Failed(failure), .. } => return Err(error(&failure)),
-            Answer::Reply { .. } => return Ok(()),
+            Answer::Reply { body, .. } => return Ok(body),
             Answer::Event(_) => {}
         }
     }

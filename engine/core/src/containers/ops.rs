@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bryo_monitor::messages::RequestBody;
+use bryo_monitor::messages::{Reply as MonitorReply, RequestBody};
 
 use super::actions::Reply;
 use super::owner::{Owner, Pending};
@@ -12,7 +12,7 @@ use crate::model::{
     ContainerUpdate, EndpointSettings, EndpointView, NetworkMode, RestartPolicy, Status,
 };
 use crate::networks::{self, endpoints};
-use crate::spec::{resources, signals};
+use crate::spec::{resources, signals, warnings};
 use crate::{Error, Result};
 
 impl Owner {
@@ -107,7 +107,7 @@ impl Owner {
     /// itself empties, so it cannot be awaited there: the request goes over a connection of its own.
     async fn done(&mut self, body: RequestBody) -> Result<()> {
         let bundle = self.inner.paths.bundle(&self.record.id);
-        super::monitor::ask_once(&bundle, body).await
+        super::monitor::ask_once(&bundle, body).await.map(drop)
     }
 
     pub(super) fn rename(&mut self, name: &str) -> Result<()> {
@@ -141,7 +141,7 @@ impl Owner {
     }
 
     /// Changes the restart policy and the limits; the result is warnings.
-    pub(super) fn update(&mut self, update: &ContainerUpdate) -> Result<Vec<String>> {
+    pub(super) async fn update(&mut self, update: &ContainerUpdate) -> Result<Vec<String>> {
         let within = |e: Error| {
             Error::new(
                 e.kind(),
@@ -170,7 +170,16 @@ impl Owner {
             }
         }
         resources::check(&mut limits, self.inner.cpus)?;
-        let warnings = resources::warnings(&update.resources, self.inner.limits);
+        let support = self.inner.limits.of(&self.record);
+        let mut told = warnings::of(&update.resources, &support);
+        if self.is_running() {
+            let limits = support.limits(&limits);
+            let bundle = self.inner.paths.bundle(&self.record.id);
+            let asked = super::monitor::ask_once(&bundle, RequestBody::Update { limits });
+            if let MonitorReply::Partly(but) = asked.await.map_err(within)? {
+                told.push(but);
+            }
+        }
         let record = Arc::make_mut(&mut self.record);
         record.spec.resources = limits;
         if let Some(policy) = update.restart {
@@ -179,7 +188,7 @@ impl Owner {
         self.save_record()?;
         self.publish(None);
         self.emit("update", BTreeMap::new());
-        Ok(warnings)
+        Ok(told)
     }
 
     pub(super) async fn resize(

@@ -154,7 +154,7 @@ impl Owner {
             Action::Pause { reply } => self.pause(reply).await,
             Action::Unpause { reply } => self.unpause(reply).await,
             Action::Rename { name, reply } => drop(reply.send(self.rename(&name))),
-            Action::Update { update, reply } => drop(reply.send(self.update(&update))),
+            Action::Update { update, reply } => drop(reply.send(self.update(&update).await)),
             Action::Sync { reply } => {
                 self.request(RequestBody::Sync, &[], Pending::Done(reply)).await;
             }
@@ -211,6 +211,8 @@ impl Owner {
             Answer::Event(Event::ExecExited { id, code }) => self.exec_ended(&id, code),
             Answer::Event(Event::OutOfMemory) => {
                 self.state.state.oom_killed = true;
+                self.save();
+                self.publish(None);
                 self.emit("oom", BTreeMap::new());
             }
             Answer::Event(Event::Exited(exit)) => return self.ended(exit).await,
@@ -300,7 +302,7 @@ impl Owner {
 
 fn done(body: MonitorReply) -> Result<()> {
     match body {
-        MonitorReply::Ok | MonitorReply::Started { .. } => Ok(()),
+        MonitorReply::Ok | MonitorReply::Partly(_) | MonitorReply::Started { .. } => Ok(()),
         MonitorReply::Failed(failure) => Err(super::monitor::error(&failure)),
     }
 }

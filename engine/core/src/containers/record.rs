@@ -176,6 +176,7 @@ impl Snapshot {
                 pid => format!("/proc/{pid}/ns/net"),
             },
             size: None,
+            limits: Vec::new(),
             stopped_by_hand: self.state.stopped_by_hand,
         }
     }

@@ -133,6 +133,8 @@ pub struct ContainerView {
     pub sandbox_key: String,
     /// Bytes written, bytes in all; only when asked.
     pub size: Option<(u64, u64)>,
+    /// How the limits that were asked for are held: Docker's field, and `cgroup`, `discarded` or Bryo's way.
+    pub limits: Vec<(&'static str, &'static str)>,
     /// True after a manual stop (for unless-stopped).
     pub stopped_by_hand: bool,
 }

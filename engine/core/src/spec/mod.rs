@@ -15,6 +15,8 @@ pub(crate) mod process;
 pub(crate) mod resources;
 pub(crate) mod security;
 pub(crate) mod signals;
+pub(crate) mod support;
 pub(crate) mod user;
 pub(crate) mod validate;
 pub(crate) mod volumes;
+pub(crate) mod warnings;

@@ -1,4 +1,4 @@
-//! Limits: what is refused, what is filled in, and what is kept but cannot be enforced here.
+//! Limits: what is refused and what is filled in.
 //!
 //! Texts are Docker's, which clients show and users search for.
 
@@ -7,19 +7,6 @@ use crate::{Error, Result};
 
 /// Docker's smallest memory limit.
 const MIN_MEMORY: i64 = 6 * 1024 * 1024;
-
-/// Which limits the kernel and the delegated cgroup let Bryo set. At present none: containers run in the user's own cgroup.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Support {
-    pub memory: bool,
-    pub swap: bool,
-    pub cpu_period: bool,
-    pub cpu_quota: bool,
-    pub cpu_shares: bool,
-    pub cpuset: bool,
-    pub pids: bool,
-    pub io: bool,
-}
 
 /// Refuses limits that contradict each other and fills in what Docker fills in.
 pub(crate) fn check(r: &mut Resources, cpus: u64) -> Result<()> {
@@ -33,10 +20,12 @@ pub(crate) fn check(r: &mut Resources, cpus: u64) -> Result<()> {
 
 fn memory(r: &mut Resources) -> Result<()> {
     let refuse = |text: &str| Err(Error::invalid(text));
-    if r.memory > 0 && r.memory < MIN_MEMORY {
+    // -1 is "no limit" in a cgroup's files and in some clients; other negative numbers mean nothing.
+    r.memory = if r.memory == -1 { 0 } else { r.memory };
+    if r.memory != 0 && r.memory < MIN_MEMORY {
         return refuse("Minimum memory limit allowed is 6MB");
     }
-    if r.memory > 0 && r.memory_swap > 0 && r.memory_swap < r.memory {
+    if r.memory > 0 && r.memory_swap != -1 && r.memory_swap != 0 && r.memory_swap < r.memory {
         return refuse("Minimum memoryswap limit should be larger than memory limit, see usage");
     }
     if r.memory == 0 && r.memory_swap > 0 {
@@ -51,7 +40,7 @@ fn memory(r: &mut Resources) -> Result<()> {
             )));
         }
     }
-    if r.memory_reservation > 0 && r.memory_reservation < MIN_MEMORY {
+    if r.memory_reservation != 0 && r.memory_reservation < MIN_MEMORY {
         return refuse("Minimum memory reservation allowed is 6MB");
     }
     if r.memory > 0 && r.memory_reservation > 0 && r.memory < r.memory_reservation {
@@ -93,90 +82,63 @@ fn cpu(r: &Resources, cpus: u64) -> Result<()> {
     if r.cpu_quota > 0 && r.cpu_quota < 1000 {
         return refuse("CPU cfs quota can not be less than 1ms (i.e. 1000)");
     }
-    cpuset(&r.cpuset_cpus, "cpuset cpus", Some(cpus))?;
-    cpuset(&r.cpuset_mems, "cpuset mems", None)
+    cpuset(&r.cpuset_cpus, "cpuset cpus", &Available::cpus(cpus))?;
+    cpuset(&r.cpuset_mems, "cpuset mems", &Available::memory_nodes())
+}
+
+/// What a set may have, as the kernel lists it (`0-3`), and Docker's word for it.
+struct Available {
+    word: &'static str,
+    list: String,
+}
+
+impl Available {
+    fn read(word: &'static str, file: &str, otherwise: impl FnOnce() -> String) -> Available {
+        let list = std::fs::read_to_string(file).map(|text| text.trim().to_string());
+        Available { word, list: list.unwrap_or_else(|_| otherwise()) }
+    }
+
+    fn cpus(count: u64) -> Available {
+        let all = || format!("0-{}", count.saturating_sub(1));
+        Available::read("CPUs", "/sys/devices/system/cpu/online", all)
+    }
+
+    /// A kernel without NUMA has one node and no file.
+    fn memory_nodes() -> Available {
+        Available::read("memory nodes", "/sys/devices/system/node/online", || "0".into())
+    }
 }
 
 /// `0-2,4`.
-fn cpuset(text: &str, what: &str, count: Option<u64>) -> Result<()> {
+fn cpuset(text: &str, what: &str, available: &Available) -> Result<()> {
+    let invalid = || Error::invalid(format!("Invalid value {text} for {what}"));
+    let mut have = None;
     for part in text.split(',').filter(|p| !p.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        let numbers = (first.trim().parse::<u64>(), last.trim().parse::<u64>());
-        let (Ok(first), Ok(last)) = numbers else {
-            return Err(Error::invalid(format!("Invalid value {text} for {what}")));
-        };
+        let number = |n: &str| n.trim().parse::<u32>().map_err(|_| invalid());
+        let (first, last) = (number(first)?, number(last)?);
         if first > last {
-            return Err(Error::invalid(format!("Invalid value {text} for {what}")));
+            return Err(invalid());
         }
-        if let Some(count) = count.filter(|count| last >= *count) {
+        let have = have.get_or_insert_with(|| list(&available.list));
+        if !have.contains(&first) || !have.contains(&last) {
             return Err(Error::invalid(format!(
-                "Requested CPUs are not available - requested {text}, available: 0-{}",
-                count.saturating_sub(1)
+                "Requested {} are not available - requested {text}, available: {}",
+                available.word, available.list
             )));
         }
     }
     Ok(())
 }
 
-/// What is asked for and will not hold.
-pub(crate) fn warnings(r: &Resources, can: Support) -> Vec<String> {
-    const OR_CGROUP: &str = "or the cgroup is not mounted.";
+/// The numbers of a list that was checked (`0-2,4`).
+pub(crate) fn list(text: &str) -> Vec<u32> {
     let mut out = Vec::new();
-    let mut say = |asked: bool, what: &str, so: &str| {
-        if asked {
-            out.push(format!("Your kernel does not support {what} {OR_CGROUP} {so}"));
+    for part in text.split(',').filter(|p| !p.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        if let (Ok(first), Ok(last)) = (first.trim().parse::<u32>(), last.trim().parse::<u32>()) {
+            out.extend(first..=last);
         }
-    };
-    say(r.memory > 0 && !can.memory, "memory limit capabilities", "Limitation discarded.");
-    say(
-        r.memory > 0 && r.memory_swap != 0 && can.memory && !can.swap,
-        "swap limit capabilities",
-        "Memory limited without swap.",
-    );
-    say(
-        r.memory_swappiness.is_some_and(|s| s >= 0),
-        "memory swappiness capabilities",
-        "Memory swappiness discarded.",
-    );
-    say(
-        r.memory_reservation > 0 && !can.memory,
-        "memory soft limit capabilities",
-        "Limitation discarded.",
-    );
-    say(
-        r.pids_limit.is_some_and(|p| p > 0) && !can.pids,
-        "PIDs limit capabilities",
-        "PIDs limit discarded.",
-    );
-    say(r.cpu_shares > 0 && !can.cpu_shares, "CPU shares", "Shares discarded.");
-    say(r.cpu_period > 0 && !can.cpu_period, "CPU CFS period", "Period discarded.");
-    let quota = r.cpu_quota > 0 || r.nano_cpus > 0;
-    say(quota && !can.cpu_quota, "CPU CFS quota", "Quota discarded.");
-    let cpuset = !r.cpuset_cpus.is_empty() || !r.cpuset_mems.is_empty();
-    say(cpuset && !can.cpuset, "cpuset", "Cpuset discarded.");
-    say(r.blkio_weight > 0 && !can.io, "Block I/O weight", "Weight discarded.");
-    for (field, what, so) in [
-        ("BlkioWeightDevice", "Block I/O weight_device", "Weight-device discarded."),
-        ("BlkioDeviceReadBps", "BPS Block I/O read limit", "Block I/O BPS read limit discarded."),
-        (
-            "BlkioDeviceWriteBps",
-            "BPS Block I/O write limit",
-            "Block I/O BPS write limit discarded.",
-        ),
-        ("BlkioDeviceReadIOps", "IOPS Block read limit", "Block I/O IOPS read limit discarded."),
-        ("BlkioDeviceWriteIOps", "IOPS Block write limit", "Block I/O IOPS write limit discarded."),
-    ] {
-        let asked =
-            r.blkio_devices.get(field).and_then(|v| v.as_array()).is_some_and(|a| !a.is_empty());
-        say(asked && !can.io, what, so);
-    }
-    if r.oom_kill_disable {
-        out.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.".into());
-    }
-    if r.kernel_memory > 0 {
-        out.push(
-            "Kernel memory TCP limit is not supported by the kernel. Limitation discarded.".into(),
-        );
     }
     out
 }
@@ -237,16 +199,9 @@ mod tests {
     }
 
     #[test]
-    fn swap_is_twice_the_memory_and_the_warning_is_dockers() {
+    fn swap_is_twice_the_memory() {
         let mut r = Resources { memory: 32 << 20, ..Resources::default() };
         check(&mut r, 2).unwrap();
         assert_eq!(r.memory_swap, 64 << 20);
-        assert_eq!(
-            warnings(&r, Support::default()),
-            [
-                "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded."
-            ]
-        );
-        assert!(warnings(&Resources::default(), Support::default()).is_empty());
     }
 }

@@ -137,6 +137,7 @@ impl Container {
                 .ok()
                 .map(|path| ExternalRuntime { path, args: Vec::new() }),
             cgroup: None,
+            limits: Default::default(),
         };
         let mut spec = spec(args);
         change(&mut config, &mut spec);

@@ -14,6 +14,7 @@
 
 mod basics;
 mod cgroup;
+mod limits;
 mod mounts;
 mod running;
 mod security;
@@ -32,8 +33,15 @@ const SKIPPED: i32 = 77;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let cases: Vec<Case> =
-        [basics::CASES, mounts::CASES, security::CASES, running::CASES, cgroup::CASES].concat();
+    let cases: Vec<Case> = [
+        basics::CASES,
+        mounts::CASES,
+        security::CASES,
+        running::CASES,
+        cgroup::CASES,
+        limits::CASES,
+    ]
+    .concat();
     if words.iter().any(|w| w == "--list") {
         cases.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;

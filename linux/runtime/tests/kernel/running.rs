@@ -8,8 +8,8 @@ use crate::stage::{
     Outcome, Stage, create_with, end, finish, many_ids, options, pipe, shell, spec, wait,
 };
 use bryo_runtime::{
-    CreateOptions, Error, ErrorKind, ExecOptions, Running, Stdio, create, exec, pause, processes,
-    signal, unpause,
+    CreateOptions, Error, ErrorKind, ExecOptions, Limits, Running, Stdio, create, exec, pause,
+    processes, signal, unpause,
 };
 use oci_spec::runtime::{Process, Spec};
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ fn run_exec(running: &Running, value: &Value) -> Result<Outcome, Error> {
     let stderr = write.try_clone().unwrap();
     let stdin = std::fs::File::open("/dev/null").unwrap().into();
     let stdio = Stdio::Files { stdin, stdout: write, stderr };
-    let options = ExecOptions { stdio, cgroup: None, seccomp: None };
+    let options = ExecOptions { stdio, cgroup: None, seccomp: None, limits: Limits::default() };
     let running = exec(&running.namespaces, &to_spec(value), &process(value), options)?;
     Ok(finish(running, read))
 }
@@ -136,8 +136,14 @@ fn talk(running: &Running, cue: &str, input: &str) -> String {
 fn terminals() {
     let stage = Stage::new();
     let stdio = Stdio::Terminal { rows: 33, cols: 111 };
-    let options =
-        CreateOptions { rootfs: stage.overlay(), stdio, init: false, cgroup: None, seccomp: None };
+    let options = CreateOptions {
+        rootfs: stage.overlay(),
+        stdio,
+        init: false,
+        cgroup: None,
+        seccomp: None,
+        limits: Limits::default(),
+    };
     let script = "tty; stty size; test -c /dev/console && echo console; read x; echo got $x";
     let running = create(&to_spec(&shell(script)), options).unwrap().start().unwrap();
     let out = talk(&running, "console", "hello\n");
@@ -152,7 +158,7 @@ fn exec_with_a_terminal() {
     let running = stage.waiting(&shell(SLEEP));
     let value = shell("tty; stty size; read x; cat");
     let stdio = Stdio::Terminal { rows: 10, cols: 20 };
-    let options = ExecOptions { stdio, cgroup: None, seccomp: None };
+    let options = ExecOptions { stdio, cgroup: None, seccomp: None, limits: Limits::default() };
     let inner = exec(&running.namespaces, &to_spec(&value), &process(&value), options).unwrap();
     // Control-D ends its input.
     let out = talk(&inner, "10 20", "x\n\x04");

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use bryo_runtime::{CreateOptions, Created, Error, Rootfs, Running, Stdio, create};
+use bryo_runtime::{CreateOptions, Created, Error, Limits, Rootfs, Running, Stdio, create};
 use bryo_sys::fork::{self, Fork};
 use bryo_sys::ns::{self, Kind};
 use oci_spec::runtime::Spec;
@@ -242,7 +242,17 @@ pub fn options(rootfs: Rootfs) -> (CreateOptions, OwnedFd) {
     let stderr = write.try_clone().unwrap();
     let stdin = std::fs::File::open("/dev/null").unwrap().into();
     let stdio = Stdio::Files { stdin, stdout: write, stderr };
-    (CreateOptions { rootfs, stdio, init: false, cgroup: None, seccomp: None }, read)
+    (
+        CreateOptions {
+            rootfs,
+            stdio,
+            init: false,
+            cgroup: None,
+            seccomp: None,
+            limits: Limits::default(),
+        },
+        read,
+    )
 }
 
 /// Reads what a process prints and waits for its end.

@@ -6,6 +6,7 @@
 //! daemon.json ──┘
 //! ```
 
+mod cgroups;
 pub mod file;
 pub mod flags;
 pub mod options;

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use bryo_core::RuntimeDef;
 use bryo_core::model::Ulimit;
+use bryo_core::{CgroupDriver, RuntimeDef};
 use bryo_rootless::SetupError;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
-use super::Surroundings;
+use super::{Surroundings, cgroups};
 
 /// Where the daemon listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +54,9 @@ pub struct Config {
     pub default_shm_size: u64,
     pub default_runtime: Option<String>,
     pub runtimes: BTreeMap<String, RuntimeDef>,
+    pub cgroup_driver: CgroupDriver,
+    pub cgroup_parent: String,
+    pub emulate_limits: bool,
     pub init: bool,
     pub labels: Vec<String>,
     pub max_concurrent_downloads: usize,
@@ -107,6 +110,9 @@ impl Config {
             default_shm_size: shm_size(&v)?,
             default_runtime: default_runtime(&v)?,
             runtimes: runtimes(&v),
+            cgroup_driver: cgroups::driver(&v)?,
+            cgroup_parent: cgroups::parent(&v)?,
+            emulate_limits: v.flag_or("emulate-limits", true),
             init: v.flag("init"),
             labels: labels(&v)?,
             max_concurrent_downloads: v.number("max-concurrent-downloads", 3, 1, 64)?,
@@ -142,10 +148,10 @@ impl Config {
 }
 
 /// The options, with getters of the shapes that were checked before.
-struct Values<'a>(&'a Map<String, Value>);
+pub(super) struct Values<'a>(&'a Map<String, Value>);
 
 impl Values<'_> {
-    fn text(&self, key: &str) -> Option<&str> {
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
         self.0.get(key).and_then(Value::as_str).filter(|t| !t.is_empty())
     }
 
@@ -153,7 +159,11 @@ impl Values<'_> {
         self.0.get(key).and_then(Value::as_bool).unwrap_or(false)
     }
 
-    fn list(&self, key: &str) -> Vec<String> {
+    fn flag_or(&self, key: &str, default: bool) -> bool {
+        self.0.get(key).and_then(Value::as_bool).unwrap_or(default)
+    }
+
+    pub(super) fn list(&self, key: &str) -> Vec<String> {
         let items = self.0.get(key).and_then(Value::as_array).into_iter().flatten();
         items.filter_map(|v| v.as_str().map(str::to_owned)).collect()
     }
@@ -184,7 +194,7 @@ impl Values<'_> {
     }
 }
 
-fn invalid(key: &str, value: &str, why: &str) -> SetupError {
+pub(super) fn invalid(key: &str, value: &str, why: &str) -> SetupError {
     SetupError::new(
         format!("invalid value of the option {key}: {why}"),
         format!("{key}: {value}"),

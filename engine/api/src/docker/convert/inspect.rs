@@ -42,6 +42,7 @@ pub fn wire(view: &ContainerView, version: Version) -> docker::ContainerInspect 
         mounts: view.mounts.iter().map(mount::point).collect(),
         config: host::config(&view.spec),
         network_settings: network_settings(view, version),
+        limits_held_by: view.limits.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
     }
 }
 

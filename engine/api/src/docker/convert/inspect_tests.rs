@@ -95,6 +95,7 @@ fn view() -> ContainerView {
         ports: vec![published("0.0.0.0"), published("::")],
         sandbox_key: "/run/netns/18f9".into(),
         size: None,
+        limits: vec![],
         stopped_by_hand: false,
     }
 }
