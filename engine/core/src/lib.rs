@@ -19,6 +19,7 @@ mod records;
 pub mod requests;
 pub mod settings;
 mod spec;
+mod stats;
 mod top;
 mod usage;
 mod util;

@@ -149,6 +149,27 @@ pub struct ListOptions {
     pub filters: Filters,
 }
 
+/// What a container uses, as its monitor measured it.
+pub use bryo_monitor::messages::{CpuUsage, Traffic, Usage};
+
+/// One sample of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// The container's id.
+    pub id: String,
+    /// Its name, without a slash.
+    pub name: String,
+    /// Bytes it may use: its limit, else the machine's memory.
+    pub memory_limit: u64,
+    /// Processes it may have; 0: no limit, `u64::MAX`: a cgroup without one.
+    pub pids_limit: u64,
+    /// None: it does not run.
+    pub usage: Option<Usage>,
+}
+
+/// A container's samples as they are taken.
+pub type Samples = Pin<Box<dyn Stream<Item = Sample> + Send>>;
+
 /// The outcome of `top`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Top {

@@ -36,6 +36,7 @@ mod poller;
 mod requests;
 mod start;
 mod streams;
+mod usage;
 mod watcher;
 
 pub use monitor::run;

@@ -225,6 +225,8 @@ pub enum RequestBody {
         /// Its name inside the container.
         interface: String,
     },
+    /// Measures what the container uses. Answered by `Usage`.
+    Usage,
     /// Does nothing. Its reply comes after the events of all that has happened before: an engine that is asked for an
     /// exec's exit code by a client which has just seen the exec's end uses it to hear of that end first.
     Sync,
@@ -278,8 +280,86 @@ pub enum Reply {
     },
     /// `Update` is done, but for what the sentence says.
     Partly(String),
+    /// What the container uses.
+    Usage(Box<Usage>),
     /// It could not be done.
     Failed(Failure),
+}
+
+/// One sample of what a container uses, from its cgroup or, where it has none, from its processes. Counters only grow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// When it was taken, in nanoseconds since the epoch.
+    pub time: i128,
+    /// Processor time since the start.
+    pub cpu: CpuUsage,
+    /// Processor time of the whole machine since boot, idle time included, in nanoseconds.
+    pub machine_cpu: u64,
+    /// The machine's CPUs that are online.
+    pub online_cpus: u32,
+    /// Memory now.
+    pub memory: MemoryUsage,
+    /// Processes and threads now.
+    pub pids: u64,
+    /// The most there may be, where a cgroup says so; `u64::MAX`: a cgroup without a limit.
+    pub pids_limit: Option<u64>,
+    /// Bytes read from and written to disks since the start.
+    pub disks: Vec<DiskUsage>,
+    /// Traffic by interface, loopback left out; empty on the host's network.
+    pub interfaces: std::collections::BTreeMap<String, Traffic>,
+}
+
+/// Processor time, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CpuUsage {
+    /// In all.
+    pub total: u64,
+    /// In programs.
+    pub user: u64,
+    /// In the kernel.
+    pub system: u64,
+    /// Periods of the CPU limit, those in which it was held back, and for how long.
+    pub throttled: (u64, u64, u64),
+}
+
+/// Memory, in bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemoryUsage {
+    /// All of it, page cache included where a cgroup tells it.
+    pub usage: u64,
+    /// The cgroup's limit; none: no limit there.
+    pub limit: Option<u64>,
+    /// Times that a process was killed for memory.
+    pub kills: u64,
+    /// The cgroup's `memory.stat`; without a cgroup `anon` and `shmem` alone.
+    pub detail: std::collections::BTreeMap<String, u64>,
+}
+
+/// Bytes read from and written to a disk; without a cgroup all disks are one, 0:0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DiskUsage {
+    /// Device number.
+    pub major: u32,
+    /// Device number.
+    pub minor: u32,
+    /// Bytes.
+    pub read: u64,
+    /// Bytes.
+    pub written: u64,
+}
+
+/// Traffic of an interface, as the container sees it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Traffic {
+    /// Bytes, packets, errors and drops received.
+    pub received: [u64; 4],
+    /// Bytes, packets, errors and drops sent.
+    pub sent: [u64; 4],
 }
 
 /// Why something could not be done.

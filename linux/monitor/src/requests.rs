@@ -93,6 +93,10 @@ impl Monitor {
                 })?;
                 Ok(Reply::Ok)
             }
+            RequestBody::Usage => {
+                self.reap();
+                self.usage().map(|usage| Reply::Usage(Box::new(usage)))
+            }
             RequestBody::Sync => {
                 self.reap();
                 Ok(Reply::Ok)

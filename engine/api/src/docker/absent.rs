@@ -86,11 +86,6 @@ pub async fn attach_websocket(_: Call) -> Result<Reply> {
     not_here("attaching over a WebSocket; use POST /containers/{id}/attach")
 }
 
-/// `GET /containers/{id}/stats`.
-pub async fn stats(_: Call) -> Result<Reply> {
-    not_here("resource statistics of containers")
-}
-
 fn not_here(what: &str) -> Result<Reply> {
     Err(ApiError::not_implemented(format!("not supported by this version of Bryo: {what}")))
 }

@@ -4,7 +4,7 @@ use http::Method;
 
 use super::absent;
 use super::handlers::{
-    archive, attach, container, containers, events, exec, images, lifecycle, logs, networks,
+    archive, attach, container, containers, events, exec, images, lifecycle, logs, networks, stats,
     system, transfer, volumes,
 };
 use super::router::Route;
@@ -49,7 +49,7 @@ fn container_routes() -> Vec<Route> {
         route!(GET "/containers/{id}/changes" => container::changes),
         route!(POST "/containers/{id}/update" => container::update),
         route!(GET "/containers/{id}/logs" => logs::logs),
-        route!(GET "/containers/{id}/stats" => absent::stats),
+        route!(GET "/containers/{id}/stats" => stats::stats),
         route!(POST "/containers/{id}/start" => lifecycle::start),
         route!(POST "/containers/{id}/stop" => lifecycle::stop),
         route!(POST "/containers/{id}/restart" => lifecycle::restart),

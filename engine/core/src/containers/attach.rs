@@ -232,7 +232,7 @@ impl Owner {
                 self.publish(None);
                 Ok(pid)
             }
-            Reply::Ok | Reply::Partly(_) => Ok(0),
+            Reply::Ok | Reply::Partly(_) | Reply::Usage(_) => Ok(0),
             Reply::Failed(failure) => {
                 exec.failed(failure.kind);
                 Err(super::actions::ExecFailure::Monitor(failure))

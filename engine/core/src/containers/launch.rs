@@ -215,7 +215,7 @@ impl Owner {
     pub(super) async fn start_answered(&mut self, reply: MonitorReply) -> Flow {
         let pid = match reply {
             MonitorReply::Started { pid } => pid,
-            MonitorReply::Ok | MonitorReply::Partly(_) => 0,
+            MonitorReply::Ok | MonitorReply::Partly(_) | MonitorReply::Usage(_) => 0,
             MonitorReply::Failed(failure) => {
                 self.undo_launch().await;
                 return self.start_failed(worded(&failure)).await;

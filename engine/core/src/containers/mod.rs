@@ -14,7 +14,7 @@ mod health;
 mod launch;
 mod list;
 mod logs;
-mod monitor;
+pub(crate) mod monitor;
 mod ops;
 pub(crate) mod owner;
 mod ports;

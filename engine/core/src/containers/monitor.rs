@@ -104,8 +104,9 @@ pub(super) fn error(failure: &Failure) -> Error {
     Error::new(kind, failure.message.clone())
 }
 
-/// One request over a connection of its own, and its answer; for the owner, which cannot wait for its own queue.
-pub(super) async fn ask_once(bundle: &Path, body: RequestBody) -> crate::Result<Reply> {
+/// One request over a connection of its own, and its answer; for the owner, which cannot wait for its own queue, and for
+/// what need not pass by the owner.
+pub(crate) async fn ask_once(bundle: &Path, body: RequestBody) -> crate::Result<Reply> {
     let late = || Error::internal("the container's monitor did not answer in time");
     tokio::time::timeout(PATIENCE, exchange(bundle, body)).await.map_err(|_| late())?
 }

@@ -302,7 +302,10 @@ impl Owner {
 
 fn done(body: MonitorReply) -> Result<()> {
     match body {
-        MonitorReply::Ok | MonitorReply::Partly(_) | MonitorReply::Started { .. } => Ok(()),
+        MonitorReply::Ok
+        | MonitorReply::Partly(_)
+        | MonitorReply::Started { .. }
+        | MonitorReply::Usage(_) => Ok(()),
         MonitorReply::Failed(failure) => Err(super::monitor::error(&failure)),
     }
 }

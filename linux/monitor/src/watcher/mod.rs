@@ -25,7 +25,7 @@
 //! On failure: a process that cannot be read counts by its last bound or not at all; one that cannot be killed is tried
 //! again at each look.
 
-mod census;
+pub(crate) mod census;
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};

@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod mount;
 pub mod network;
 pub mod port;
+pub mod stats;
 pub mod summary;
 pub mod usage;
 pub mod volume;

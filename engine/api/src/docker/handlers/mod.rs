@@ -10,6 +10,7 @@ pub mod images;
 pub mod lifecycle;
 pub mod logs;
 pub mod networks;
+pub mod stats;
 pub mod system;
 pub mod transfer;
 pub mod volumes;
