@@ -13,7 +13,9 @@ loopback, the machine's own address and namespaces that this script makes.
 
 import glob, json, os, signal, socket, statistics, subprocess, sys, time
 
-PORT = 5201
+# Each run has a port of its own: the last one's connections are in TIME_WAIT and would be in the way.
+PORTS = range(5201, 5401)
+PORT = PORTS[os.getpid() % len(PORTS)]
 HERE = os.path.dirname(os.path.abspath(__file__))
 PLAYGROUND = os.environ.get("PLAYGROUND", os.path.join(HERE, "../../../target/release/examples/playground"))
 SHAPES = [("up1", []), ("dn1", ["-R"]), ("up4", ["-P4"]), ("dn4", ["-P4", "-R"])]
@@ -240,6 +242,8 @@ def connections(seconds, rounds):
 
 def substitute(way, direction):
     """Starts a way with the echo server in iperf3's place: a small program of that name first in PATH."""
+    global PORT
+    PORT = PORTS[(PORT + 1) % len(PORTS)]
     folder = os.path.join(os.environ.get("TMPDIR", "/tmp"), f"echo-{os.getuid()}")
     os.makedirs(folder, exist_ok=True)
     path = os.path.join(folder, "iperf3")

@@ -144,7 +144,11 @@ impl Dials {
     pub fn handle(&mut self, shared: &mut Shared, event: &Event) {
         let key = event.token.key;
         let Some(dial) = self.slab.get_mut(key) else { return };
-        let outcome = rustix::net::sockopt::socket_error(&dial.socket).unwrap_or_else(Err);
+        let outcome = if event.failed {
+            rustix::net::sockopt::socket_error(&dial.socket).unwrap_or_else(Err)
+        } else {
+            Ok(())
+        };
         match outcome {
             Ok(()) if dial.connected => {
                 // The other side closed before the container took the connection; the flow will see it.
@@ -235,26 +239,22 @@ impl Dials {
         Some(dial)
     }
 
-    /// Takes the connections that a transparent listener has and joins them with their host sides.
+    /// Takes a connection that a transparent listener has and joins it with its host side.
     pub fn accept(&mut self, shared: &mut Shared, streams: &mut Streams, listener: &OwnedFd) {
-        // The listener is level-triggered: what is left over comes in the next round.
-        for _ in 0..64 {
-            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-            let Ok((inner, Some(peer))) = rustix::net::acceptfrom_with(listener, flags) else {
-                return;
-            };
-            let asked = rustix::net::getsockname(&inner).and_then(SocketAddr::try_from);
-            let (Ok(peer), Ok(asked)) = (SocketAddr::try_from(peer), asked) else { continue };
-            let key = self.by_pair.get(&(peer, asked)).copied();
-            let connected = key.and_then(|k| self.slab.get(k)).is_some_and(|d| d.connected);
-            let Some(dial) = key.filter(|_| connected).and_then(|k| self.remove(k)) else {
-                reset_on_close(&inner);
-                continue;
-            };
-            // A failure drops both sockets, which is all that can be said to either side.
-            let (outer, lease) = (dial.socket, dial.lease);
-            let _ = streams.join(&shared.poll, Joint { inner, outer, lease, stage: Stage::Open });
-        }
+        // One at a time: a listener where more wait is announced again.
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let Ok((inner, Some(peer))) = rustix::net::acceptfrom_with(listener, flags) else { return };
+        let asked = rustix::net::getsockname(&inner).and_then(SocketAddr::try_from);
+        let (Ok(peer), Ok(asked)) = (SocketAddr::try_from(peer), asked) else { return };
+        let key = self.by_pair.get(&(peer, asked)).copied();
+        let connected = key.and_then(|k| self.slab.get(k)).is_some_and(|d| d.connected);
+        let Some(dial) = key.filter(|_| connected).and_then(|k| self.remove(k)) else {
+            reset_on_close(&inner);
+            return;
+        };
+        // A failure drops both sockets, which is all that can be said to either side.
+        let (outer, lease) = (dial.socket, dial.lease);
+        let _ = streams.join(&shared.poll, Joint { inner, outer, lease, stage: Stage::Open });
     }
 
     /// Closes connections that no container took.

@@ -78,8 +78,6 @@ pub use owner::of_port as port_holder;
 const SWEEP: Duration = Duration::from_secs(1);
 /// The tun device's in a probe, as the engine's default has it.
 const MTU: u32 = 65520;
-/// Packets taken from the tun device before others get their turn.
-const TUN_TURN: usize = 64;
 
 /// The gate's whole state.
 struct Gate {
@@ -272,31 +270,29 @@ impl Gate {
         true
     }
 
-    /// Takes packets from the tun device.
+    /// Takes a packet from the tun device; if there are more, it is announced again.
     fn read_tun(&mut self) {
-        for _ in 0..TUN_TURN {
-            let Ok(length) = rustix::io::read(&self.shared.tun, self.packet.as_mut_slice()) else {
-                return;
-            };
-            let bytes = self.packet.get(..length).unwrap_or(&[]);
-            let Some(packet) = Packet::parse(bytes) else { continue };
-            match packet.protocol {
-                packet::TCP if packet.is_first_syn() => self.dials.syn(&mut self.shared, &packet),
-                // A stray of a connection that is gone: its sender shall know.
-                packet::TCP => {
-                    if let Some(reset) = packet::reset(&packet) {
-                        self.shared.inject(&reset);
-                    }
+        let Ok(length) = rustix::io::read(&self.shared.tun, self.packet.as_mut_slice()) else {
+            return;
+        };
+        let bytes = self.packet.get(..length).unwrap_or(&[]);
+        let Some(packet) = Packet::parse(bytes) else { return };
+        match packet.protocol {
+            packet::TCP if packet.is_first_syn() => self.dials.syn(&mut self.shared, &packet),
+            // A stray of a connection that is gone: its sender shall know.
+            packet::TCP => {
+                if let Some(reset) = packet::reset(&packet) {
+                    self.shared.inject(&reset);
                 }
-                packet::ICMP | packet::ICMPV6 if echo::is_request(&packet) => {
-                    self.echoes.request(&mut self.shared, &packet);
-                }
-                packet::UDP => self.datagrams.at_tun(&mut self.shared, &packet),
-                packet::ICMP | packet::ICMPV6 => {}
-                _ => {
-                    let why = packet::Unreachable::Protocol;
-                    self.shared.inject(&packet::unreachable(&packet, why));
-                }
+            }
+            packet::ICMP | packet::ICMPV6 if echo::is_request(&packet) => {
+                self.echoes.request(&mut self.shared, &packet);
+            }
+            packet::UDP => self.datagrams.at_tun(&mut self.shared, &packet),
+            packet::ICMP | packet::ICMPV6 => {}
+            _ => {
+                let why = packet::Unreachable::Protocol;
+                self.shared.inject(&packet::unreachable(&packet, why));
             }
         }
     }

@@ -8,10 +8,12 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, ipproto};
 
 use super::policy::HostAddress;
+use super::stream::tune;
 
 /// Begins a TCP connect; its end shows as writability.
 pub fn stream(to: HostAddress) -> io::Result<OwnedFd> {
     let fd = socket(to, SocketType::STREAM, None)?;
+    tune(&fd)?;
     match rustix::net::connect(&fd, &to.get()) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(fd),
         Err(e) => Err(e.into()),

@@ -23,7 +23,7 @@ use super::owner;
 use super::poll::{Kind, READ, Token};
 use super::shared::Shared;
 use super::slab::{Key, Slab};
-use super::stream::{Joint, Stage, Streams, reset_on_close};
+use super::stream::{Joint, Stage, Streams, reset_on_close, tune};
 use crate::messages::{Protocol, Publication, Refusal};
 
 /// A longer queue than most servers': the gate answers for them.
@@ -120,13 +120,10 @@ impl Ports {
         match port.publication.protocol {
             Protocol::Udp => datagrams.at_port(shared, key, &port.socket, &port.publication),
             Protocol::Tcp if shared.quota.exhausted() => self.pause(shared, true),
+            // One at a time: a port where more wait is announced again.
             Protocol::Tcp => {
-                for _ in 0..64 {
-                    match accept(shared, streams, port) {
-                        Ok(true) => {}
-                        Ok(false) => return,
-                        Err(_) => return self.pause(shared, true),
-                    }
+                if accept(shared, streams, port).is_err() {
+                    self.pause(shared, true);
                 }
             }
         }
@@ -157,17 +154,15 @@ impl Ports {
     }
 }
 
-/// Accepts one client and connects it; false when none waits. An error means that descriptors are short.
-fn accept(shared: &mut Shared, streams: &mut Streams, port: &Port) -> io::Result<bool> {
+/// Accepts one client, if one waits, and connects it. An error means that descriptors are short.
+fn accept(shared: &mut Shared, streams: &mut Streams, port: &Port) -> io::Result<()> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (outer, client) = match rustix::net::acceptfrom_with(&port.socket, flags) {
         Ok((outer, Some(client))) => (outer, client),
-        Ok((_, None)) | Err(Errno::INTR | Errno::CONNABORTED) => return Ok(true),
-        Err(Errno::AGAIN) => return Ok(false),
         Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
             return Err(io::Error::other("no descriptors"));
         }
-        Err(_) => return Ok(false),
+        Ok((_, None)) | Err(_) => return Ok(()),
     };
     let to = SocketAddr::new(port.publication.container_ip, port.publication.container_port);
     let lease = shared.quota.lease(to.ip(), 2);
@@ -180,7 +175,7 @@ fn accept(shared: &mut Shared, streams: &mut Streams, port: &Port) -> io::Result
     } else {
         reset_on_close(&outer);
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Begins a connect to the container, shown as coming from `client`: inside its own network namespace if that can be.
@@ -244,6 +239,7 @@ fn open(wanted: &Publication) -> io::Result<OwnedFd> {
         Protocol::Tcp => {
             // Connections of an earlier listener on this port may still be open.
             rustix::net::sockopt::set_socket_reuseaddr(&socket, true)?;
+            tune(&socket)?;
             rustix::net::bind(&socket, &address)?;
             rustix::net::listen(&socket, BACKLOG)?;
         }

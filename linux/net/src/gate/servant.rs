@@ -17,6 +17,7 @@ use bryo_sys::ns;
 use bryo_sys::sockopt::{self, Ip};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
+use super::stream::tune;
 use crate::error::{Context, Error};
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -155,6 +156,9 @@ pub fn transparent(transport: SocketType, ip: Ip) -> io::Result<OwnedFd> {
     rustix::net::sockopt::set_socket_reuseaddr(&fd, true)?;
     if ip == Ip::V6 {
         rustix::net::sockopt::set_ipv6_v6only(&fd, true)?;
+    }
+    if transport == SocketType::STREAM {
+        tune(&fd)?;
     }
     Ok(fd)
 }

@@ -63,7 +63,7 @@ impl End {
     }
 }
 
-/// Two sockets to join.
+/// Two sockets to join, both of them [tuned](tune).
 #[derive(Debug)]
 pub struct Joint {
     /// The container's side.
@@ -110,6 +110,8 @@ enum Turn {
     Waiting,
     /// More to do; others first.
     More,
+    /// All was moved and the end of the stream is next.
+    Over,
     /// One side failed.
     Broken,
 }
@@ -137,9 +139,6 @@ impl Streams {
     /// Joins two sockets.
     pub fn join(&mut self, poll: &Poller, joint: Joint) -> io::Result<()> {
         let Joint { inner, outer, lease, stage } = joint;
-        for fd in [&inner, &outer] {
-            tune(fd)?;
-        }
         let ends = [End::new(inner), End::new(outer)];
         let (opening, home) = match stage {
             Stage::Open => (false, None),
@@ -190,7 +189,7 @@ impl Streams {
             if side == OUTER || !event.writable {
                 return;
             }
-            if !matches!(rustix::net::sockopt::socket_error(&flow.ends[INNER].fd), Ok(Ok(()))) {
+            if event.failed {
                 return self.reset(key);
             }
             flow.opening = false;
@@ -221,10 +220,19 @@ impl Streams {
         let (left, right) = flow.ends.split_at_mut(1);
         let (Some(inner), Some(outer)) = (left.first_mut(), right.first_mut()) else { return };
         let (from, to) = if side == INNER { (inner, outer) } else { (outer, inner) };
-        let turn = pump(from, to, &mut self.mover);
-        match turn {
+        match pump(from, to, &mut self.mover) {
             Turn::Broken => self.reset(key),
             Turn::More => self.ready.push_back((key, side)),
+            Turn::Over => {
+                to.shut = true;
+                if flow.is_over() {
+                    // The close says so as well.
+                    self.close(key);
+                } else if let Some(to) = flow.ends.get(1 - side) {
+                    // ENOTCONN: the other side is gone altogether; its own events tell.
+                    let _ = rustix::net::shutdown(&to.fd, Shutdown::Write);
+                }
+            }
             Turn::Waiting if flow.is_over() => self.close(key),
             Turn::Waiting => {}
         }
@@ -255,8 +263,9 @@ pub fn reset_on_close(fd: &OwnedFd) {
     let _ = rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO));
 }
 
-/// The gate adds no delay of its own, notices peers that vanished, and carries urgent bytes in line.
-fn tune(fd: &OwnedFd) -> io::Result<()> {
+/// The gate adds no delay of its own, notices peers that vanished, and carries urgent bytes in line. What a listener
+/// accepts inherits these from it.
+pub fn tune(fd: &OwnedFd) -> io::Result<()> {
     rustix::net::sockopt::set_tcp_nodelay(fd, true)?;
     rustix::net::sockopt::set_socket_keepalive(fd, true)?;
     Ok(rustix::net::sockopt::set_socket_oobinline(fd, true)?)
@@ -280,12 +289,7 @@ fn pump(from: &mut End, to: &mut End, mover: &mut Mover) -> Turn {
             }
         }
         if from.finished {
-            if !to.shut {
-                to.shut = true;
-                // ENOTCONN: the other side is gone altogether; its own events tell.
-                let _ = rustix::net::shutdown(&to.fd, Shutdown::Write);
-            }
-            return Turn::Waiting;
+            return if to.shut { Turn::Waiting } else { Turn::Over };
         }
         if !from.readable {
             return Turn::Waiting;
