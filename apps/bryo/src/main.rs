@@ -12,7 +12,12 @@ mod setup;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static HEAP: bryo_sys::memory::Allocator = bryo_sys::memory::Allocator;
+
 fn main() -> ExitCode {
+    bryo_sys::memory::survive_forks();
     let args: Vec<OsString> = std::env::args_os().collect();
     if args.first().is_some_and(|name| setup::is_tool(name)) {
         return setup::main(&args, 1);

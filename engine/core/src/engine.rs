@@ -25,6 +25,7 @@ use crate::networks::{self, table::Table};
 use crate::records::Records;
 use crate::requests::EventStream;
 use crate::settings::{Reloadable, RuntimeDef, Settings};
+use crate::spec::seccomp;
 use crate::spec::support::Support;
 use crate::util::{lock, random_id};
 use crate::volumes::Volumes;
@@ -46,6 +47,8 @@ pub(crate) struct Inner {
     pub events: Events,
     pub registry: Registry,
     pub execs: Execs,
+    /// Compiled seccomp profiles.
+    pub filters: seccomp::Filters,
     pub images: Store,
     pub snapshotter: Snapshotter,
     pub networks: Table,
@@ -242,6 +245,7 @@ impl Prepared {
             events: Events::default(),
             registry: Registry::default(),
             execs: Execs::default(),
+            filters: seccomp::Filters::default(),
             images,
             snapshotter,
             networks: Table::default(),

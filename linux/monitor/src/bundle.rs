@@ -3,10 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bryo_runtime::seccomp::Filter;
 use bryo_sys::channel::Listener;
 use oci_spec::runtime::Spec;
 
-use crate::messages::{MonitorConfig, MonitorState, VERSION};
+use crate::messages::{MonitorConfig, MonitorState, SECCOMP_FILTER, VERSION};
 
 /// A file in the bundle that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +41,22 @@ impl Bundle {
         Ok(Bundle { folder: folder.to_owned(), config })
     }
 
-    /// Reads `config.json`. It is not kept: with a seccomp profile it is the largest thing a monitor would hold.
+    /// Reads `config.json`. It is not kept: it is the largest thing a monitor would hold.
     pub(crate) fn spec(&self) -> Result<Spec, BundleError> {
         read_json(&self.folder.join("config.json"))
+    }
+
+    /// Reads the compiled seccomp profile, if there is one.
+    pub(crate) fn seccomp(&self) -> Result<Option<Filter>, BundleError> {
+        let path = self.folder.join(SECCOMP_FILTER);
+        let failed = |source| BundleError { action: "read", path: path.clone(), source };
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(failed(e)),
+        };
+        let filter = Filter::from_bytes(&bytes);
+        filter.map(Some).ok_or_else(|| failed(io::Error::other("it is not a whole filter")))
     }
 
     /// Replaces `state.json`. A reader sees the old or the new one, whole.

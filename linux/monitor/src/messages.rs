@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | `config.json` | engine | the OCI runtime spec |
 //! | `monitor.json` | engine | [`MonitorConfig`] |
+//! | `seccomp.filter` | engine | the compiled profile ([`bryo_runtime::seccomp::Filter`]); not there: unconfined, or an external runtime's |
 //! | `monitor.sock` | monitor | listens for engines that come later (restart, upgrade) |
 //! | `state.json` | monitor | [`MonitorState`], replaced at each change, last of all with the exit |
 //!
@@ -32,8 +33,12 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The protocol's version. A newer engine speaks every older one (at present there is one).
-pub const VERSION: u32 = 1;
+/// The protocol's version; a newer engine speaks every older one. Since 2 the seccomp profile lies compiled in the bundle: an
+/// older monitor, which would start the container without, refuses such a bundle.
+pub const VERSION: u32 = 2;
+
+/// The bundle's file with the compiled seccomp profile. The spec has none then.
+pub const SECCOMP_FILTER: &str = "seccomp.filter";
 
 /// How the monitor treats its container; `monitor.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -80,8 +80,10 @@ impl Monitor {
         let config = &self.bundle.config;
         let (stdio, ends) = stdio(config.tty, config.tty_size, config.open_stdin)
             .map_err(|e| Failure::other("cannot make the container's pipes", e))?;
-        let profile = spec.linux().as_ref().and_then(|l| l.seccomp().as_ref());
-        self.seccomp = profile.map(bryo_runtime::seccomp::compile).transpose()?;
+        self.seccomp = self
+            .bundle
+            .seccomp()
+            .map_err(|e| Failure::other("cannot start the container", e))?;
         let options = CreateOptions {
             rootfs: rootfs(&config.rootfs),
             stdio,

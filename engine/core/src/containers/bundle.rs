@@ -6,8 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bryo_monitor::messages::{ExternalRuntime, MonitorConfig, NetworkSetup, VERSION};
+use bryo_monitor::messages::{
+    ExternalRuntime, MonitorConfig, NetworkSetup, SECCOMP_FILTER, VERSION,
+};
 use bryo_sys::channel::Channel;
+use oci_spec::runtime::LinuxSeccomp;
 
 use super::record::{ContainerRecord, path_text};
 use crate::engine::Inner;
@@ -18,6 +21,7 @@ use crate::spec::mounts::Surroundings;
 use crate::spec::oci::{self, Context, Joined};
 use crate::spec::process::Defaults;
 use crate::spec::user;
+use crate::spec::{caps, seccomp, security};
 use crate::spec::volumes::DOCKER_SOCKETS;
 use crate::util::short;
 use crate::{Error, Result};
@@ -62,6 +66,8 @@ pub(super) fn spawn(plan: &Plan) -> Result<Spawned> {
         own_cgroups: false,
     };
     let defaults = defaults(inner);
+    let runtime = external(inner, &record.runtime)?;
+    let profile = profile(plan, &bundle, runtime.is_some())?;
     let spec = oci::spec(
         record,
         &Context {
@@ -70,7 +76,7 @@ pub(super) fn spawn(plan: &Plan) -> Result<Spawned> {
             around: &around,
             joined: &plan.joined,
             links: &plan.links,
-            seccomp: inner.settings.seccomp_profile.as_deref(),
+            seccomp: profile,
             mapped_gids: inner.settings.mapped_ids.1,
             root: Path::new("rootfs"),
         },
@@ -87,7 +93,7 @@ pub(super) fn spawn(plan: &Plan) -> Result<Spawned> {
         rootfs: oci::rootfs(inner.images.snapshotter(), &layer, &inner.paths.init_layer()),
         network: plan.network.clone(),
         init: record.spec.init.unwrap_or(inner.settings.init),
-        runtime: external(inner, &record.runtime)?,
+        runtime,
         cgroup: None,
         limits: inner.limits.of(record).limits(&record.spec.resources),
     };
@@ -99,6 +105,24 @@ pub(super) fn spawn(plan: &Plan) -> Result<Spawned> {
         .map_err(|e| Error::internal(format!("start the container's monitor: {e}")))?;
     tracing::debug!("monitor of {} is pid {pid}", short(id));
     Ok(Spawned { channel, mounted })
+}
+
+/// The seccomp profile for an external runtime; for the built-in one its filter is put into the bundle.
+fn profile(plan: &Plan, bundle: &Path, external: bool) -> Result<Option<LinuxSeccomp>> {
+    let Plan { inner, record, .. } = plan;
+    let asked = &record.spec;
+    let options = security::parse(&asked.security_opt)?;
+    let engine = inner.settings.seccomp_profile.as_deref();
+    let choice = seccomp::Choice::of(options.seccomp.as_deref(), engine, asked.privileged)?;
+    let capabilities = caps::resolve(asked.privileged, &asked.cap_add, &asked.cap_drop);
+    if external {
+        return choice.profile(&capabilities);
+    }
+    if let Some(filter) = inner.filters.get(choice, &capabilities)? {
+        let path = bundle.join(SECCOMP_FILTER);
+        std::fs::write(&path, filter).map_err(|e| failed("write", &path, &e))?;
+    }
+    Ok(None)
 }
 
 /// What the engine's settings add to every process.

@@ -13,6 +13,7 @@ pub(crate) mod mounts;
 pub(crate) mod oci;
 pub(crate) mod process;
 pub(crate) mod resources;
+pub(crate) mod seccomp;
 pub(crate) mod security;
 pub(crate) mod signals;
 pub(crate) mod support;

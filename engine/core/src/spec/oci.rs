@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use bryo_images::SnapshotterKind;
 use oci_spec::runtime::{
-    Linux, LinuxBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, RootBuilder,
-    Spec, SpecBuilder,
+    Linux, LinuxBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxSeccomp,
+    RootBuilder, Spec, SpecBuilder,
 };
 
 use super::mounts::Surroundings;
 use super::process::{Defaults, broken};
 use super::user::User;
-use super::{caps, devices, mounts, process, security};
+use super::{devices, mounts, process, security};
 use crate::Result;
 use crate::containers::record::ContainerRecord;
 use crate::model::{ContainerSpec, NetworkMode};
@@ -44,8 +44,8 @@ pub(crate) struct Context<'a> {
     pub joined: &'a Joined,
     /// Environment of links.
     pub links: &'a [String],
-    /// The engine's seccomp setting.
-    pub seccomp: Option<&'a str>,
+    /// The profile that the runtime is to compile; Bryo's own gets it compiled.
+    pub seccomp: Option<LinuxSeccomp>,
     /// Group ids that are mapped, for ping_group_range.
     pub mapped_gids: u32,
     /// Where the root filesystem is, for runtimes other than Bryo's.
@@ -114,16 +114,8 @@ fn linux(record: &ContainerRecord, context: &Context<'_>) -> Result<Linux> {
         .sysctl(sysctls(asked, context))
         .masked_paths(masked(asked))
         .readonly_paths(read_only(asked));
-    let options = security::parse(&asked.security_opt)?;
-    let capabilities = caps::resolve(asked.privileged, &asked.cap_add, &asked.cap_drop);
-    let profile = security::profile(
-        options.seccomp.as_deref(),
-        context.seccomp,
-        asked.privileged,
-        &capabilities,
-    )?;
-    if let Some(profile) = profile {
-        builder = builder.seccomp(profile);
+    if let Some(profile) = &context.seccomp {
+        builder = builder.seccomp(profile.clone());
     }
     let mut linux = builder.build().map_err(broken)?;
     // The builder's defaults are limits and devices, which are not for a user namespace.

@@ -1,7 +1,5 @@
-//! `--security-opt`: seccomp, no-new-privileges, unmasked paths; labels and AppArmor are taken and said not to hold.
-
-use bryo_runtime::seccomp;
-use oci_spec::runtime::{Capability, LinuxSeccomp};
+//! `--security-opt`: no-new-privileges, unmasked paths, the name of a seccomp profile ([`super::seccomp`] reads it); labels and
+//! AppArmor are taken and said not to hold.
 
 use crate::{Error, Result};
 
@@ -66,38 +64,6 @@ pub(crate) fn parse(options: &[String]) -> Result<Security> {
         }
     }
     Ok(out)
-}
-
-/// The seccomp profile of a container with these capabilities; none: unconfined.
-pub(crate) fn profile(
-    asked: Option<&str>,
-    engine_default: Option<&str>,
-    privileged: bool,
-    capabilities: &[Capability],
-) -> Result<Option<LinuxSeccomp>> {
-    let wrong = |e: bryo_runtime::Error| {
-        Error::invalid(format!("opening seccomp profile failed: {}", e.message()))
-    };
-    match asked {
-        Some("unconfined") => Ok(None),
-        None if privileged => Ok(None),
-        Some("builtin") => Ok(Some(seccomp::default_profile(capabilities))),
-        Some(json) => {
-            seccomp::parse_profile(json.as_bytes(), capabilities).map(Some).map_err(wrong)
-        }
-        None => match engine_default {
-            None | Some("" | "builtin" | "default") => {
-                Ok(Some(seccomp::default_profile(capabilities)))
-            }
-            Some("unconfined") => Ok(None),
-            Some(path) => {
-                let json = std::fs::read(path).map_err(|e| {
-                    Error::internal(format!("opening seccomp profile ({path}) failed: {e}"))
-                })?;
-                seccomp::parse_profile(&json, capabilities).map(Some).map_err(wrong)
-            }
-        },
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! From a profile to one table per architecture: ranges of syscall numbers, each with what happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator, LinuxSyscall,
@@ -86,10 +86,11 @@ fn ranges(profile: &LinuxSeccomp, audit: u32) -> Result<Vec<(u32, Decision)>> {
     let default = action(profile.default_action(), profile.default_errno_ret())?;
     let mut decisions: BTreeMap<u32, Decision> = BTreeMap::new();
     let mut settled = std::collections::BTreeSet::new();
+    let numbers = numbers(audit);
     for rule in profile.syscalls().iter().flatten() {
         let ret = action(rule.action(), rule.errno_ret())?;
         let conditions = conditions(rule)?;
-        for number in rule.names().iter().filter_map(|name| number(audit, name)) {
+        for number in rule.names().iter().filter_map(|name| numbers.get(name.as_str()).copied()) {
             // The first rule without conditions settles a syscall.
             if settled.contains(&number) {
                 continue;
@@ -179,26 +180,35 @@ fn action(action: LinuxSeccompAction, errno: Option<u32>) -> Result<u32> {
     })
 }
 
-/// A syscall's number; none if the architecture does not have it (a profile names them all).
-fn number(audit: u32, name: &str) -> Option<u32> {
-    let id = match audit {
-        X86_64 => name.parse::<syscalls::x86_64::Sysno>().ok()?.id(),
-        X86 => name.parse::<syscalls::x86::Sysno>().ok()?.id(),
+/// The numbers of an architecture's system calls by their names. A profile names the calls of all architectures, some 450,
+/// so they are looked up in a table that is made once a compilation.
+fn numbers(audit: u32) -> HashMap<&'static str, u32> {
+    use syscalls::{aarch64, arm, x86, x86_64};
+    match audit {
+        X86_64 => table(x86_64::Sysno::last().id(), |n| Some(x86_64::Sysno::new(n)?.name())),
+        X86 => table(x86::Sysno::last().id(), |n| Some(x86::Sysno::new(n)?.name())),
         AARCH64 => {
+            let mut all =
+                table(aarch64::Sysno::last().id(), |n| Some(aarch64::Sysno::new(n)?.name()));
             // The kernel's header names it differently there.
-            let name = if name == "newfstatat" { "fstatat" } else { name };
-            name.parse::<syscalls::aarch64::Sysno>().ok()?.id()
+            if let Some(number) = all.get("fstatat").copied() {
+                all.insert("newfstatat", number);
+            }
+            all
         }
-        ARM => match name {
+        ARM => {
+            let mut all = table(arm::Sysno::last().id(), |n| Some(arm::Sysno::new(n)?.name()));
             // Private numbers (asm/unistd.h, __ARM_NR_BASE).
-            "breakpoint" => 0xf_0001,
-            "cacheflush" => 0xf_0002,
-            "set_tls" => 0xf_0005,
-            _ => name.parse::<syscalls::arm::Sysno>().ok()?.id(),
-        },
-        _ => return None,
-    };
-    u32::try_from(id).ok()
+            all.extend([("breakpoint", 0xf_0001), ("cacheflush", 0xf_0002), ("set_tls", 0xf_0005)]);
+            all
+        }
+        _ => HashMap::new(),
+    }
+}
+
+fn table(last: i32, name: impl Fn(usize) -> Option<&'static str>) -> HashMap<&'static str, u32> {
+    let last = u32::try_from(last).unwrap_or_default();
+    (0..=last).filter_map(|n| Some((name(usize::try_from(n).ok()?)?, n))).collect()
 }
 
 #[cfg(test)]
@@ -207,12 +217,16 @@ mod tests {
 
     #[test]
     fn names_have_the_kernel_s_numbers() {
+        let number = |audit, name| numbers(audit).get(name).copied();
         assert_eq!(number(X86_64, "read"), Some(0));
         assert_eq!(number(X86_64, "clone3"), Some(435));
         assert_eq!(number(X86, "socketcall"), Some(102));
         assert_eq!(number(AARCH64, "newfstatat"), Some(79));
         assert_eq!(number(ARM, "set_tls"), Some(0xf0005));
         assert_eq!(number(X86_64, "set_tls"), None);
+        // The last one of a table is in it, too.
+        let last = syscalls::x86_64::Sysno::last();
+        assert!(numbers(X86_64).values().any(|n| i32::try_from(*n) == Ok(last.id())));
     }
 
     #[test]
