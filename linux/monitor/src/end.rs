@@ -9,7 +9,7 @@ use bryo_sys::pidfd;
 
 use crate::log::time;
 use crate::messages::{Event, Exit};
-use crate::monitor::{FIRST, Monitor, Phase};
+use crate::monitor::{FIRST, Monitor, Phase, Running};
 
 impl Monitor {
     /// Children have ended (or somebody sent a signal that does not concern us).
@@ -47,10 +47,9 @@ impl Monitor {
             let _ = log.finish(finished_at);
         }
         self.on_oom();
-        if let Phase::Running(running) = std::mem::replace(&mut self.phase, Phase::Ended) {
-            if let Some(external) = running.external {
-                external.delete();
-            }
+        let ended_run = std::mem::replace(&mut self.phase, Phase::Ended);
+        if let Phase::Running(Running { external: Some(external), .. }) = &ended_run {
+            external.delete();
         }
         let exit = Exit { code: ended.code(), oom_killed: self.state.oom_killed, finished_at };
         self.state.paused = false;
@@ -59,6 +58,9 @@ impl Monitor {
         self.stop_listening();
         self.engines.broadcast(&self.poller, &Event::Exited(exit));
         self.finish_streams(FIRST);
+        // Last, since it closes the last descriptor of the mount namespace: taking the mounts apart costs a millisecond that
+        // nobody needs to wait for.
+        drop(ended_run);
     }
 
     /// Ends what execs have made. With a pid namespace of its own they are dead already; in the host's they may run on.

@@ -12,10 +12,11 @@
 //!
 //! ```text
 //! engine                                  monitor
-//!   │ (holder forks it on a channel)        │ reads the two files, listens on monitor.sock
+//!   │ (holder forks it on a channel)        │ waits: the engine still writes the files
+//!   │ ─── Attach{…} + [stream], or Start ─▶ │ reads the files, listens on monitor.sock
 //!   │ ◀── Event::Ready ──────────────────── │
-//!   │ ─── Attach{…} + [stream] ───────────▶ │ any number, also before the start
 //!   │ ◀── Reply ─────────────────────────── │
+//!   │ ─── Attach{…} + [stream] ───────────▶ │ any number, also before the start
 //!   │ ─── Start ──────────────────────────▶ │ namespaces, mounts, network; exec
 //!   │ ◀── Reply::Started{pid} / Failed ──── │ (Failed: the monitor ends, nothing is left)
 //!   │ ─── Exec, Signal, Resize, Pause … ──▶ │
@@ -27,6 +28,7 @@
 //! Each request carries a `seq`; its reply repeats it. Replies come in the order of the requests,
 //! but for `Start` and `Exec`, whose reply waits for the exec of the program. Events have no `seq`.
 //! A monitor that cannot use its bundle answers `Reply { seq: 0, Failed }` instead of `Event::Ready` and ends.
+//! A monitor whose engine closes the channel without a request ends.
 //! An engine that dies closes the channel: the monitor goes on alone and accepts the next engine,
 //! which gets `Event::Ready` with the state as it is and nothing that happened before is lost:
 //! `state.json` has it. Several engines at once are served alike (each gets every event).

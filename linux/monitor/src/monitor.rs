@@ -86,10 +86,14 @@ pub(crate) struct Monitor {
 }
 
 /// Runs the monitor of the container whose bundle folder is `bundle`, in a process of its own that has one thread.
-/// `channel` leads to the engine that asked for it. A bundle that cannot be used is answered by
-/// `Reply { seq: 0, Failed }`.
+/// `channel` leads to the engine that asked for it, whose first request says that the bundle is complete. A bundle that
+/// cannot be used is answered by `Reply { seq: 0, Failed }`.
 pub fn run(channel: Channel, bundle: &Path) -> ! {
-    let code = match Monitor::new(bundle) {
+    let tools = Tools::new();
+    if !is_called(&channel) {
+        bryo_sys::fork::exit(0);
+    }
+    let code = match tools.and_then(|tools| Monitor::new(bundle, tools)) {
         Ok(mut monitor) => monitor.serve(channel),
         Err(message) => {
             let failure = Failure { kind: FailureKind::Other, message };
@@ -103,9 +107,26 @@ pub fn run(channel: Channel, bundle: &Path) -> ! {
     bryo_sys::fork::exit(code)
 }
 
-impl Monitor {
-    fn new(folder: &Path) -> Result<Monitor, String> {
-        let bundle = Bundle::open(folder).map_err(|e| e.to_string())?;
+/// Waits for the first request and leaves it where it is; false: the engine changed its mind, or died.
+fn is_called(channel: &Channel) -> bool {
+    loop {
+        let mut byte = [0];
+        match rustix::net::recv(channel, &mut byte, rustix::net::RecvFlags::PEEK) {
+            Ok((_, length)) => return length > 0,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// What a monitor has before it knows its container.
+struct Tools {
+    poller: Poller,
+    signals: SignalFd,
+}
+
+impl Tools {
+    fn new() -> Result<Tools, String> {
         let set_up = |e: io::Error| format!("cannot set up the container's monitor: {e}");
         // SIGTERM and its like, which a closing terminal or a shutdown sends to everybody, must not take the
         // container's exit code away: they are read and dropped. They are blocked and not ignored, because an
@@ -115,6 +136,14 @@ impl Monitor {
         bryo_sys::process::become_subreaper().map_err(set_up)?;
         let poller = Poller::new().map_err(set_up)?;
         poller.add(&signals, Token::Signals, EventFlags::IN).map_err(set_up)?;
+        Ok(Tools { poller, signals })
+    }
+}
+
+impl Monitor {
+    fn new(folder: &Path, Tools { poller, signals }: Tools) -> Result<Monitor, String> {
+        let set_up = |e: io::Error| format!("cannot set up the container's monitor: {e}");
+        let bundle = Bundle::open(folder).map_err(|e| e.to_string())?;
         let listener = bundle.listen().map_err(|e| e.to_string())?;
         poller.add(&listener, Token::Listener, EventFlags::IN).map_err(set_up)?;
         let input = match (bundle.config.open_stdin, bundle.config.stdin_once) {
@@ -128,7 +157,6 @@ impl Monitor {
             monitor_pid: std::process::id(),
             ..MonitorState::default()
         };
-        bundle.write_state(&state).map_err(|e| e.to_string())?;
         Ok(Monitor {
             bundle,
             poller,

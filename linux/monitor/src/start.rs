@@ -80,10 +80,8 @@ impl Monitor {
         let config = &self.bundle.config;
         let (stdio, ends) = stdio(config.tty, config.tty_size, config.open_stdin)
             .map_err(|e| Failure::other("cannot make the container's pipes", e))?;
-        self.seccomp = self
-            .bundle
-            .seccomp()
-            .map_err(|e| Failure::other("cannot start the container", e))?;
+        self.seccomp =
+            self.bundle.seccomp().map_err(|e| Failure::other("cannot start the container", e))?;
         let options = CreateOptions {
             rootfs: rootfs(&config.rootfs),
             stdio,

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::refusal::Step;
 
 /// The protocol's version; a holder of another version is replaced, not spoken to.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What is said while the holder is made, in both directions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,7 +63,8 @@ pub enum Request {
         /// The engine's [`VERSION`].
         version: u32,
     },
-    /// Starts a monitor. One descriptor: the monitor's end of a channel to the engine.
+    /// Starts a monitor, which looks at its bundle when it gets its first request. One descriptor: the monitor's end of a channel
+    /// to the engine.
     SpawnMonitor {
         /// The container's id (64 hex digits); the process is named after it.
         container: String,

@@ -1,4 +1,4 @@
-//! The blocking part of a start: the container's files, its bundle, and a monitor from the holder.
+//! The blocking part of a start: the container's files and its bundle.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bryo_monitor::messages::{
     ExternalRuntime, MonitorConfig, NetworkSetup, SECCOMP_FILTER, VERSION,
 };
-use bryo_sys::channel::Channel;
 use oci_spec::runtime::LinuxSeccomp;
 
 use super::record::{ContainerRecord, path_text};
@@ -21,8 +20,8 @@ use crate::spec::mounts::Surroundings;
 use crate::spec::oci::{self, Context, Joined};
 use crate::spec::process::Defaults;
 use crate::spec::user;
-use crate::spec::{caps, seccomp, security};
 use crate::spec::volumes::DOCKER_SOCKETS;
+use crate::spec::{caps, seccomp, security};
 use crate::util::short;
 use crate::{Error, Result};
 
@@ -37,15 +36,8 @@ pub(super) struct Plan {
     pub links: Vec<String>,
 }
 
-/// A monitor that waits for its first request.
-pub(super) struct Spawned {
-    pub channel: Channel,
-    /// Attributes of the volumes' mount events.
-    pub mounted: Vec<BTreeMap<String, String>>,
-}
-
-/// Writes the files and has a monitor forked.
-pub(super) fn spawn(plan: &Plan) -> Result<Spawned> {
+/// Writes the files; the result is the attributes of the volumes' mount events.
+pub(super) fn write(plan: &Plan) -> Result<Vec<BTreeMap<String, String>>> {
     let Plan { inner, record, .. } = plan;
     let id = &record.id;
     let layer = inner.images.writable(id).map_err(Error::from)?;
@@ -98,13 +90,7 @@ pub(super) fn spawn(plan: &Plan) -> Result<Spawned> {
         limits: inner.limits.of(record).limits(&record.spec.resources),
     };
     write_json(&bundle.join("monitor.json"), &config)?;
-    let (channel, pid) = inner
-        .settings
-        .holder
-        .spawn_monitor(id, &bundle)
-        .map_err(|e| Error::internal(format!("start the container's monitor: {e}")))?;
-    tracing::debug!("monitor of {} is pid {pid}", short(id));
-    Ok(Spawned { channel, mounted })
+    Ok(mounted)
 }
 
 /// The seccomp profile for an external runtime; for the built-in one its filter is put into the bundle.

@@ -1,10 +1,11 @@
 //! Starting a container: addresses, ports, files, a monitor, and the program.
 //!
 //! ```text
-//! owner                              gate            blocking thread                 monitor
+//! owner                              gate            blocking threads                monitor
 //!   │ check, join networks             │                    │                            │
 //!   │ ─ publish (only if asked) ─────▶ │                    │                            │
-//!   │ ─ files, spec, spawn ──────────────────────────────▶  │ ── holder forks ─────────▶ │
+//!   │ ─ files, spec ─────────────────────────────────────▶  │                            │
+//!   │ ─ and at the same time ────────────────────────────▶  │ ── holder forks ─────────▶ │
 //!   │ ─ Attach … (queued streams), Start ──────────────────────────────────────────────▶ │
 //!   │ ◀──────────────────────────────────────────────────────────── Started or Failed ── │
 //! ```
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use bryo_monitor::messages::{
     Failure as Refused, FailureKind, NetworkSetup, Reply as MonitorReply, RequestBody,
 };
+use bryo_sys::channel::Channel;
 
 use super::actions::{Reply, Stopping};
 use super::bundle::{self, Plan};
@@ -27,7 +29,7 @@ use crate::link::Link;
 use crate::model::{EventKind, NetworkMode, Status};
 use crate::networks::{self, endpoints};
 use crate::spec::oci::Joined;
-use crate::util::now;
+use crate::util::{now, short};
 use crate::{Error, ErrorKind, Result};
 
 /// Why a start failed, and the exit code that it leaves.
@@ -115,10 +117,14 @@ impl Owner {
             joined,
             links,
         };
-        let spawned = tokio::task::spawn_blocking(move || bundle::spawn(&plan)).await;
-        let spawned =
-            spawned.map_err(|e| Error::internal(format!("prepare the container: {e}")))?;
-        let bundle::Spawned { channel, mounted } = spawned?;
+        // Side by side: the monitor looks at the bundle when it gets its first request, and ends if the channel is dropped before.
+        let (channel, mounted) = tokio::join!(
+            self.fork_monitor(),
+            tokio::task::spawn_blocking(move || bundle::write(&plan))
+        );
+        let mounted =
+            mounted.map_err(|e| Error::internal(format!("prepare the container: {e}")))??;
+        let channel = channel?;
         let link = Link::new(channel)
             .map_err(|e| Error::internal(format!("talk to the container's monitor: {e}")))?;
         self.run += 1;
@@ -132,6 +138,18 @@ impl Owner {
         }
         self.request(RequestBody::Start, &[], Pending::Start).await;
         Ok(())
+    }
+
+    async fn fork_monitor(&self) -> Result<Channel> {
+        let holder = self.inner.settings.holder.clone();
+        let (id, bundle) = (self.record.id.clone(), self.inner.paths.bundle(&self.record.id));
+        let forked = tokio::task::spawn_blocking(move || holder.spawn_monitor(&id, &bundle));
+        let failed = |e: &dyn std::fmt::Display| {
+            Error::internal(format!("start the container's monitor: {e}"))
+        };
+        let (channel, pid) = forked.await.map_err(|e| failed(&e))?.map_err(|e| failed(&e))?;
+        tracing::debug!("monitor of {} is pid {pid}", short(&self.record.id));
+        Ok(channel)
     }
 
     /// Containers whose namespaces are shared must run.

@@ -138,17 +138,16 @@ impl Engine {
                 handle.id
             )));
         }
-        detached(async move {
-            if options.force {
-                kill_for_removal(&handle).await?;
-            }
-            match handle.ask(|reply| Action::Remove { options, reply }).await {
-                // Auto-remove was faster.
-                Err(e) if e.kind() == crate::ErrorKind::NotFound => Ok(()),
-                other => other,
-            }
-        })
-        .await
+        if options.force && handle.snapshot().is_running() {
+            let handle = handle.clone();
+            detached(async move { kill_for_removal(&handle).await }).await?;
+        }
+        // The owner goes on when the caller goes away.
+        match handle.ask(|reply| Action::Remove { options, reply }).await {
+            // Auto-remove was faster.
+            Err(e) if e.kind() == crate::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
     }
 
     /// Signal and timeout of a stop.

@@ -157,6 +157,7 @@ impl Container {
             events: Vec::new(),
             streams: 0,
         };
+        assert!(matches!(container.ask(RequestBody::Sync, &[]), Reply::Ok));
         let ready = container.event(|e| matches!(e, Event::Ready(_)));
         assert!(
             matches!(ready, Event::Ready(state) if state.pid.is_none() && state.exit.is_none())

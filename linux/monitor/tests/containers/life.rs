@@ -73,7 +73,8 @@ fn a_bundle_that_cannot_be_used_is_said() {
     let empty = tempfile::tempdir().unwrap();
     let (ours, theirs) = bryo_sys::channel::Channel::pair().unwrap();
     let monitor = crate::harness::spawn(theirs, empty.path().to_owned(), false);
-    let client = bryo_monitor::client::Client::new(ours).unwrap();
+    let mut client = bryo_monitor::client::Client::new(ours).unwrap();
+    client.send(RequestBody::Start, &[]).unwrap();
     match client.recv().unwrap() {
         Answer::Reply { seq: 0, body: Reply::Failed(failure) } => {
             assert!(failure.message.contains("monitor.json"), "{failure:?}");
@@ -84,13 +85,22 @@ fn a_bundle_that_cannot_be_used_is_said() {
 }
 
 #[test]
+fn a_monitor_that_nobody_asks_anything_ends() {
+    let (ours, theirs) = bryo_sys::channel::Channel::pair().unwrap();
+    let monitor = crate::harness::spawn(theirs, "/no/such/bundle".into(), false);
+    // Not only dropped: monitors of other tests may have a copy of it.
+    rustix::net::shutdown(&ours, rustix::net::Shutdown::Both).unwrap();
+    assert_eq!(bryo_sys::fork::wait(monitor).unwrap().code(), 0);
+}
+
+#[test]
 fn an_abandoned_monitor_ends_and_closes_its_clients() {
     let mut c = Container::new(&["true"]);
     let mut client = c.attach();
     c.ok(RequestBody::Abandon);
     assert_eq!(crate::harness::read_all(&mut client), "");
     c.monitor_ends();
-    assert!(c.state().exit.is_none());
+    assert!(bryo_monitor::client::read_state(c.bundle()).unwrap().is_none());
 }
 
 #[test]
