@@ -101,6 +101,9 @@ pub fn run(channel: Channel, bundle: &Path) -> ! {
             if let Ok(data) = serde_json::to_vec(&answer) {
                 let _ = channel.send(&data, &[]);
             }
+            // Requests that are left unread would reset the connection, and the engine would hear of that first.
+            let _ = channel.set_nonblocking(true);
+            while channel.recv().is_ok() {}
             1
         }
     };
