@@ -51,7 +51,56 @@ pub const fn value(
 
 /// A flag that may come several times.
 pub const fn list(long: &'static str, short: Option<char>, help: &'static str) -> Flag {
-    Flag { long, short, kind: Kind::List, value: "list", help }
+    many(long, short, "list", help)
+}
+
+/// A flag that may come several times, with a word of its own for its value.
+pub const fn many(
+    long: &'static str,
+    short: Option<char>,
+    value: &'static str,
+    help: &'static str,
+) -> Flag {
+    Flag { long, short, kind: Kind::List, value, help }
+}
+
+/// `--format` of lists.
+pub const LIST_FORMAT: Flag = value(
+    "format",
+    None,
+    "string",
+    "Format output using a custom template:\n\
+     'table':            Print output in table format with column headers (default)\n\
+     'table TEMPLATE':   Print output in table format using the given Go template\n\
+     'json':             Print in JSON format\n\
+     'TEMPLATE':         Print output using the given Go template.\n\
+     Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates",
+);
+
+/// `--format` of what is no list; `short` is `f` where the command has it.
+pub const fn plain_format(short: Option<char>) -> Flag {
+    value(
+        "format",
+        short,
+        "string",
+        "Format output using a custom template:\n\
+         'json':             Print in JSON format\n\
+         'TEMPLATE':         Print output using the given Go template.\n\
+         Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates",
+    )
+}
+
+/// `--detach-keys`.
+pub const DETACH_KEYS: Flag =
+    value("detach-keys", None, "string", "Override the key sequence for detaching a container");
+
+/// `--filter` with docker's usual words.
+pub const FILTER: Flag =
+    many("filter", Some('f'), "filter", "Filter output based on conditions provided");
+
+/// `--platform` of what is stored for several.
+pub const fn platform(help: &'static str) -> Flag {
+    value("platform", None, "string", help)
 }
 
 /// Whether flags may stand behind the first word that is none.
@@ -205,7 +254,8 @@ fn parse_short(
     Ok(())
 }
 
-fn all<'f>(flags: &'f [&'f [Flag]]) -> impl Iterator<Item = &'f Flag> {
+/// The flags of several tables.
+pub fn all<'f>(flags: &'f [&'f [Flag]]) -> impl Iterator<Item = &'f Flag> {
     flags.iter().copied().flatten()
 }
 
@@ -222,21 +272,6 @@ fn boolean(name: &str, text: &str) -> Result<String> {
              \"{text}\": invalid syntax"
         ))),
     }
-}
-
-/// The `Options:` part of a help text.
-pub fn describe(flags: &[&[Flag]]) -> String {
-    let mut lines: Vec<(String, &str)> = all(flags)
-        .filter(|f| !f.help.is_empty())
-        .map(|f| {
-            let short = f.short.map_or_else(|| "    ".to_owned(), |c| format!("-{c}, "));
-            let space = if f.value.is_empty() { "" } else { " " };
-            (format!("  {short}--{}{space}{}", f.long, f.value), f.help)
-        })
-        .collect();
-    lines.sort_by(|a, b| a.0.get(6..).cmp(&b.0.get(6..)));
-    let width = lines.iter().map(|(flag, _)| flag.len()).max().unwrap_or(0) + 3;
-    lines.iter().map(|(flag, help)| format!("{flag:width$}{help}\n")).collect()
 }
 
 #[cfg(test)]

@@ -95,17 +95,63 @@ fn no_verb(program: &str, args: &[String]) -> Result<u8> {
         return Ok(0);
     };
     if word == "help" {
-        print!("{}", help::all(program, GLOBAL));
+        return help_on(program, args.get(1..).unwrap_or_default());
+    }
+    if let Some((name, why)) = verbs::absent::find(args) {
+        eprintln!("{program} {name} is not there yet: {why}");
+        return Err(CliError::exit(1));
+    }
+    let Some(text) = help::group(program, word) else {
+        eprintln!("{}", help::unknown(program, None, word));
+        return Err(CliError::exit(1));
+    };
+    match args.get(1) {
+        None => {
+            print!("{text}");
+            Ok(0)
+        }
+        Some(flag) if flag == "--help" || flag == "-h" => {
+            print!("{text}");
+            Ok(0)
+        }
+        Some(flag) if flag.starts_with('-') => {
+            let letters = flag.trim_start_matches('-');
+            let what = match (flag.starts_with("--"), letters.chars().next()) {
+                (false, Some(letter)) => format!("unknown shorthand flag: '{letter}' in {flag}"),
+                _ => format!("unknown flag: {flag}"),
+            };
+            eprintln!(
+                "{what}\n\nUsage:  {program} {word} COMMAND\n\nRun '{program} {word} --help' for more information"
+            );
+            Err(CliError::exit(125))
+        }
+        Some(other) => {
+            eprintln!("{}", help::unknown(program, Some(word), other));
+            Err(CliError::exit(1))
+        }
+    }
+}
+
+/// `help [COMMAND]`.
+fn help_on(program: &str, words: &[String]) -> Result<u8> {
+    if let Some((name, verb, _)) = verbs::find(words) {
+        print!("{}", help::verb(program, name, &verb));
         return Ok(0);
     }
-    if let Some(text) = help::group(program, word) {
-        print!("{text}");
-        return Ok(if args.len() > 1 { 1 } else { 0 });
+    let Some(word) = words.first() else {
+        print!("{}", help::all(program, GLOBAL));
+        return Ok(0);
+    };
+    match help::group(program, word) {
+        Some(text) => {
+            print!("{text}");
+            Ok(0)
+        }
+        None => {
+            eprintln!("{}", help::unknown(program, None, word));
+            Err(CliError::exit(1))
+        }
     }
-    eprintln!(
-        "{program}: unknown command: {program} {word}\n\nRun '{program} --help' for more information"
-    );
-    Err(CliError::exit(1))
 }
 
 fn run_verb(program: &str, name: &str, verb: &Verb, parsed: Parsed, global: &Parsed) -> Result<u8> {

@@ -22,6 +22,7 @@ pub use lines::JsonLines;
 pub use upgrade::{Session, SessionReader, SessionWriter, Target};
 
 use super::error::{CliError, Result};
+use super::flags::Parsed;
 
 /// The body of a request.
 pub type Body = UnsyncBoxBody<Bytes, std::io::Error>;
@@ -215,6 +216,30 @@ pub fn query(pairs: &[(&str, String)]) -> String {
     let text: Vec<String> =
         pairs.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
     if text.is_empty() { String::new() } else { format!("?{}", text.join("&")) }
+}
+
+/// `os[/arch[/variant]]` as the API's JSON.
+pub fn platform_json(text: &str) -> Result<String> {
+    let mut parts = text.split('/');
+    let mut part = || parts.next().unwrap_or_default().to_owned();
+    let (os, architecture, variant) = (part(), part(), part());
+    if os.is_empty() || parts.next().is_some() {
+        return Err(CliError::new(format!(
+            "invalid platform: \"{text}\" is not of the form os[/arch[/variant]]"
+        )));
+    }
+    let mut map = serde_json::Map::new();
+    for (key, value) in [("architecture", architecture), ("os", os), ("variant", variant)] {
+        if !value.is_empty() {
+            map.insert(key.to_owned(), value.into());
+        }
+    }
+    Ok(serde_json::Value::Object(map).to_string())
+}
+
+/// `--platform` as the API's JSON, if it was given.
+pub fn platform(p: &Parsed) -> Result<Option<String>> {
+    p.get("platform").filter(|text| !text.is_empty()).map(platform_json).transpose()
 }
 
 /// `--filter key=value` flags as the `filters` parameter.

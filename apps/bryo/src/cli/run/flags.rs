@@ -1,14 +1,15 @@
 //! The flags of `run` and `create`.
 
-use super::super::flags::{Flag, list, switch, value};
+use super::super::flags::{DETACH_KEYS, Flag, list, many, switch, value};
 
 /// What both have.
 pub const COMMON: &[Flag] = &[
     list("add-host", None, "Add a custom host-to-IP mapping (host:ip)"),
-    list(
+    many(
         "annotation",
         None,
-        "Add an annotation to the container (passed through to the OCI runtime)",
+        "map",
+        "Add an annotation to the container (passed through to the OCI runtime) (default map[])",
     ),
     list("attach", Some('a'), "Attach to STDIN, STDOUT or STDERR"),
     value(
@@ -17,10 +18,19 @@ pub const COMMON: &[Flag] = &[
         "uint16",
         "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)",
     ),
+    list("blkio-weight-device", None, "Block IO weight (relative device weight) (default [])"),
     list("cap-add", None, "Add Linux capabilities"),
     list("cap-drop", None, "Drop Linux capabilities"),
     value("cgroup-parent", None, "string", "Optional parent cgroup for the container"),
-    value("cgroupns", None, "string", "Cgroup namespace to use (host|private)"),
+    value(
+        "cgroupns",
+        None,
+        "string",
+        "Cgroup namespace to use (host|private)\n\
+         'host':    Run the container in the Docker host's cgroup namespace\n\
+         'private': Run the container in its own private cgroup namespace\n\
+         '':        Use the cgroup namespace as configured by the\n           default-cgroupns-mode option on the daemon (default)",
+    ),
     value("cidfile", None, "string", "Write the container ID to the file"),
     value("cpu-period", None, "int", "Limit CPU CFS (Completely Fair Scheduler) period"),
     value("cpu-quota", None, "int", "Limit CPU CFS (Completely Fair Scheduler) quota"),
@@ -32,7 +42,11 @@ pub const COMMON: &[Flag] = &[
     value("cpuset-mems", None, "string", "MEMs in which to allow execution (0-3, 0,1)"),
     list("device", None, "Add a host device to the container"),
     list("device-cgroup-rule", None, "Add a rule to the cgroup allowed devices list"),
-    switch("disable-content-trust", None, ""),
+    list("device-read-bps", None, "Limit read rate (bytes per second) from a device (default [])"),
+    list("device-read-iops", None, "Limit read rate (IO per second) from a device (default [])"),
+    list("device-write-bps", None, "Limit write rate (bytes per second) to a device (default [])"),
+    list("device-write-iops", None, "Limit write rate (IO per second) to a device (default [])"),
+    switch("disable-content-trust", None, "Skip image verification (default true)"),
     list("dns", None, "Set custom DNS servers"),
     list("dns-opt", None, ""),
     list("dns-option", None, "Set DNS options"),
@@ -82,11 +96,11 @@ pub const COMMON: &[Flag] = &[
         "Run an init inside the container that forwards signals and reaps processes",
     ),
     switch("interactive", Some('i'), "Keep STDIN open even if not attached"),
-    value("ip", None, "ip", "IPv4 address (e.g., 172.30.100.104)"),
-    value("ip6", None, "ip", "IPv6 address (e.g., 2001:db8::33)"),
+    value("ip", None, "string", "IPv4 address (e.g., 172.30.100.104)"),
+    value("ip6", None, "string", "IPv6 address (e.g., 2001:db8::33)"),
     value("ipc", None, "string", "IPC mode to use"),
     value("isolation", None, "string", "Container isolation technology"),
-    value("kernel-memory", None, "bytes", ""),
+    value("kernel-memory", None, "bytes", "Kernel memory limit"),
     list("label", Some('l'), "Set meta data on a container"),
     list("label-file", None, "Read in a line delimited file of labels"),
     list("link", None, "Add link to another container"),
@@ -108,11 +122,11 @@ pub const COMMON: &[Flag] = &[
         "int",
         "Tune container memory swappiness (0 to 100) (default -1)",
     ),
-    list("mount", None, "Attach a filesystem mount to the container"),
+    many("mount", None, "mount", "Attach a filesystem mount to the container"),
     value("name", None, "string", "Assign a name to the container"),
     list("net", None, ""),
     list("net-alias", None, ""),
-    list("network", None, "Connect a container to a network"),
+    many("network", None, "network", "Connect a container to a network"),
     list("network-alias", None, "Add network-scoped alias for the container"),
     switch("no-healthcheck", None, "Disable any container-specified HEALTHCHECK"),
     switch("oom-kill-disable", None, "Disable OOM Killer"),
@@ -123,12 +137,6 @@ pub const COMMON: &[Flag] = &[
     switch("privileged", None, "Give extended privileges to this container"),
     list("publish", Some('p'), "Publish a container's port(s) to the host"),
     switch("publish-all", Some('P'), "Publish all exposed ports to random ports"),
-    value(
-        "pull",
-        None,
-        "string",
-        "Pull image before running (\"always\", \"missing\", \"never\") (default \"missing\")",
-    ),
     switch("quiet", Some('q'), "Suppress the pull output"),
     switch("read-only", None, "Mount the container's root filesystem as read only"),
     value(
@@ -148,10 +156,11 @@ pub const COMMON: &[Flag] = &[
     value("stop-signal", None, "string", "Signal to stop the container"),
     value("stop-timeout", None, "int", "Timeout (in seconds) to stop a container"),
     list("storage-opt", None, "Storage driver options for the container"),
-    list("sysctl", None, "Sysctl options (default map[])"),
+    many("sysctl", None, "map", "Sysctl options (default map[])"),
     list("tmpfs", None, "Mount a tmpfs directory"),
     switch("tty", Some('t'), "Allocate a pseudo-TTY"),
-    list("ulimit", None, "Ulimit options (default [])"),
+    many("ulimit", None, "ulimit", "Ulimit options (default [])"),
+    switch("use-api-socket", None, "Bind mount Docker API socket and required auth"),
     value("user", Some('u'), "string", "Username or UID (format: <name|uid>[:<group|gid>])"),
     value("userns", None, "string", "User namespace to use"),
     value("uts", None, "string", "UTS namespace to use"),
@@ -161,9 +170,31 @@ pub const COMMON: &[Flag] = &[
     value("workdir", Some('w'), "string", "Working directory inside the container"),
 ];
 
+/// What only `create` has.
+pub const CREATE: &[Flag] = &[value(
+    "pull",
+    None,
+    "string",
+    "Pull image before creating (\"always\", \"|missing\", \"never\") (default \"missing\")",
+)];
+
+/// Flags that mean something on Windows alone: taken and, as docker does on Linux, not shown.
+pub const WINDOWS: &[Flag] = &[
+    value("cpu-count", None, "int", ""),
+    value("cpu-percent", None, "int", ""),
+    value("io-maxbandwidth", None, "bytes", ""),
+    value("io-maxiops", None, "uint", ""),
+];
+
 /// What only `run` has.
 pub const RUN: &[Flag] = &[
+    value(
+        "pull",
+        None,
+        "string",
+        "Pull image before running (\"always\", \"missing\", \"never\") (default \"missing\")",
+    ),
     switch("detach", Some('d'), "Run container in background and print container ID"),
-    value("detach-keys", None, "string", "Override the key sequence for detaching a container"),
+    DETACH_KEYS,
     switch("sig-proxy", None, "Proxy received signals to the process (default true)"),
 ];

@@ -5,7 +5,7 @@ use bryo_spec::docker::ContainerInspect;
 use super::super::client::{query, segment};
 use super::super::context::Context;
 use super::super::error::{CliError, Result};
-use super::super::flags::{Flag, Parsed, switch, value};
+use super::super::flags::{DETACH_KEYS, Flag, Parsed, switch, value};
 use super::super::run::{Attach, Attached, Wait, attached};
 use super::super::session::{self, Subject};
 use super::super::terminal;
@@ -13,7 +13,7 @@ use super::for_each;
 
 /// Flags of `attach`.
 pub const FLAGS: &[Flag] = &[
-    value("detach-keys", None, "string", "Override the key sequence for detaching a container"),
+    DETACH_KEYS,
     switch("no-stdin", None, "Do not attach STDIN"),
     switch("sig-proxy", None, "Proxy all received signals to the process (default true)"),
 ];
@@ -21,7 +21,9 @@ pub const FLAGS: &[Flag] = &[
 /// Flags of `start`.
 pub const START_FLAGS: &[Flag] = &[
     switch("attach", Some('a'), "Attach STDOUT/STDERR and forward signals"),
-    value("detach-keys", None, "string", "Override the key sequence for detaching a container"),
+    value("checkpoint", None, "string", ""),
+    value("checkpoint-dir", None, "string", ""),
+    DETACH_KEYS,
     switch("interactive", Some('i'), "Attach container's STDIN"),
 ];
 

@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use super::super::client::{self, JsonLines, chunks, query, request};
 use super::super::context::Context;
 use super::super::error::{CliError, Result};
-use super::super::flags::{Flag, Parsed, list, value};
+use super::super::flags::{FILTER, Flag, Parsed, plain_format, value};
 use super::super::template::Template;
 use super::logs::timestamp;
 
 /// Its flags.
 pub const FLAGS: &[Flag] = &[
-    list("filter", Some('f'), "Filter output based on conditions provided"),
-    value("format", None, "string", "Format output using a custom template: 'json' or 'TEMPLATE'"),
+    FILTER,
+    plain_format(None),
     value("since", None, "string", "Show all events created since timestamp"),
     value("until", None, "string", "Stream events until this timestamp"),
 ];

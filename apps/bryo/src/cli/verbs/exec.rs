@@ -5,7 +5,7 @@ use bryo_spec::docker::{ExecCreateRequest, ExecInspect, ExecStartRequest, IdResp
 use super::super::client::segment;
 use super::super::context::Context;
 use super::super::error::{CliError, Result};
-use super::super::flags::{Flag, Parsed, list, switch, value};
+use super::super::flags::{DETACH_KEYS, Flag, Parsed, list, switch, value};
 use super::super::run::values;
 use super::super::session::{self, Subject};
 use super::super::terminal;
@@ -13,7 +13,7 @@ use super::super::terminal;
 /// Its flags.
 pub const FLAGS: &[Flag] = &[
     switch("detach", Some('d'), "Detached mode: run command in the background"),
-    value("detach-keys", None, "string", "Override the key sequence for detaching a container"),
+    DETACH_KEYS,
     list("env", Some('e'), "Set environment variables"),
     list("env-file", None, "Read in a file of environment variables"),
     switch("interactive", Some('i'), "Keep STDIN open even if not attached"),

@@ -5,23 +5,21 @@ use bryo_spec::docker::units::{human_duration, human_size};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::client::segment;
+use super::super::client::{self, query, segment};
 use super::super::context::Context;
 use super::super::error::Result;
-use super::super::flags::{Flag, Parsed, switch, value};
+use super::super::flags::{Flag, LIST_FORMAT, Parsed, platform, switch};
 use super::super::format::{Columns, ellipsis, print_list, short_id};
 use super::ps::created_at;
 
 /// Its flags.
 pub const FLAGS: &[Flag] = &[
-    value(
-        "format",
-        None,
-        "string",
-        "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'",
-    ),
+    LIST_FORMAT,
     switch("human", Some('H'), "Print sizes and dates in human readable format (default true)"),
     switch("no-trunc", None, "Don't truncate output"),
+    platform(
+        "Show history for the given platform. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+    ),
     switch("quiet", Some('q'), "Only show image IDs"),
 ];
 
@@ -40,7 +38,8 @@ const COLUMNS: Columns = Columns {
 /// How an image came about, newest first.
 pub async fn history(context: Context, p: Parsed) -> Result<u8> {
     let name = p.args.first().map_or("", String::as_str);
-    let path = format!("/images/{}/history", segment(name));
+    let pairs: Vec<_> = client::platform(&p)?.map(|p| ("platform", p)).into_iter().collect();
+    let path = format!("/images/{}/history{}", segment(name), query(&pairs));
     let items: Vec<HistoryItem> = context.client.get(&path).await?;
     let full = p.is("no-trunc");
     let id =

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::client::{self, query, segment};
 use super::super::context::Context;
 use super::super::error::{CliError, Result};
-use super::super::flags::{Flag, Parsed, list, switch, value};
+use super::super::flags::{FILTER, Flag, LIST_FORMAT, Parsed, list, switch};
 use super::super::format::{Columns, print_list, short_id};
 use super::super::pull;
 use super::ps::created_at;
@@ -18,21 +18,22 @@ use super::switches;
 pub const FLAGS: &[Flag] = &[
     switch("all", Some('a'), "Show all images (default hides intermediate images)"),
     switch("digests", None, "Show digests"),
-    list("filter", Some('f'), "Filter output based on conditions provided"),
-    value(
-        "format",
-        None,
-        "string",
-        "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'",
-    ),
+    FILTER,
+    LIST_FORMAT,
     switch("no-trunc", None, "Don't truncate output"),
     switch("quiet", Some('q'), "Only show image IDs"),
+    switch("tree", None, "List multi-platform images as a tree (EXPERIMENTAL)"),
 ];
 
 /// Flags of `rmi`.
 pub const RMI: &[Flag] = &[
     switch("force", Some('f'), "Force removal of the image"),
     switch("no-prune", None, "Do not delete untagged parents"),
+    list(
+        "platform",
+        None,
+        "Remove only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+    ),
 ];
 
 const TITLES: &[(&str, &str)] = &[
@@ -136,7 +137,11 @@ fn rows(image: &ImageSummary, full: bool, digests: bool, now: i64) -> Vec<Value>
 
 /// Removes images or names of them.
 pub async fn rmi(context: Context, p: Parsed) -> Result<u8> {
-    let query = switches(&p, &[("force", "force"), ("noprune", "no-prune")]);
+    let mut query = switches(&p, &[("force", "force"), ("noprune", "no-prune")]);
+    for platform in p.all("platform") {
+        query += if query.is_empty() { "?" } else { "&" };
+        query += &format!("platforms={}", client::encode(&client::platform_json(&platform)?));
+    }
     let mut code = 0;
     for name in &p.args {
         match context.client.delete(&format!("/images/{}{query}", segment(name))).await {

@@ -6,16 +6,11 @@ use serde_json::Value;
 
 use super::super::context::Context;
 use super::super::error::{CliError, Result};
-use super::super::flags::{Flag, Parsed, value};
+use super::super::flags::{Flag, Parsed, plain_format};
 use super::super::template::Template;
 
 /// Its flags.
-pub const FLAGS: &[Flag] = &[value(
-    "format",
-    Some('f'),
-    "string",
-    "Format output using a custom template: 'json' or 'TEMPLATE'",
-)];
+pub const FLAGS: &[Flag] = &[plain_format(Some('f'))];
 
 /// Prints what the daemon is and has.
 pub async fn info(context: Context, p: Parsed) -> Result<u8> {

@@ -4,25 +4,42 @@ use std::io::Write;
 
 use serde_json::Value;
 
-use super::super::client::segment;
+use super::super::client::{self, query, segment};
 use super::super::context::Context;
 use super::super::error::{CliError, Result};
-use super::super::flags::{Flag, Parsed, switch, value};
+use super::super::flags::{Flag, Parsed, plain_format, platform, switch, value};
 use super::super::format::indent;
 use super::super::template::Template;
 
-/// Its flags.
+/// Flags of `inspect`.
 pub const FLAGS: &[Flag] = &[
-    value(
-        "format",
-        Some('f'),
-        "string",
-        "Format output using a custom template: 'json' or 'TEMPLATE'",
-    ),
-    switch("size", Some('s'), "Display total file sizes if the type is container"),
+    plain_format(Some('f')),
+    SIZE,
     value("type", None, "string", "Only inspect objects of the given type"),
-    switch("verbose", Some('v'), ""),
 ];
+
+/// Flags of `container inspect`.
+pub const CONTAINER: &[Flag] =
+    &[plain_format(Some('f')), switch("size", Some('s'), "Display total file sizes")];
+
+/// Flags of `image inspect`.
+pub const IMAGE: &[Flag] = &[
+    plain_format(Some('f')),
+    platform(
+        "Inspect a specific platform of the multi-platform image.\n\
+         If the image or the server is not multi-platform capable, the command will error out if the platform does not match.\n\
+         'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
+    ),
+];
+
+/// Flags of `network inspect`.
+pub const NETWORK: &[Flag] =
+    &[plain_format(Some('f')), switch("verbose", Some('v'), "Verbose output for diagnostics")];
+
+/// Flags of `volume inspect`.
+pub const VOLUME: &[Flag] = &[plain_format(Some('f'))];
+
+const SIZE: Flag = switch("size", Some('s'), "Display total file sizes if the type is container");
 
 /// Kinds of thing, in the order in which a name is tried.
 const KINDS: [(&str, &str, &str); 4] = [
@@ -77,7 +94,7 @@ async fn inspect(context: Context, p: Parsed, kind: Option<&str>) -> Result<u8> 
     let mut found = Vec::new();
     let mut errors = Vec::new();
     for name in &p.args {
-        match find(&context, name, kind, p.is("size")).await {
+        match find(&context, name, kind, &p).await {
             Ok(raw) => found.push(raw),
             Err(e) => errors.push(e),
         }
@@ -117,12 +134,19 @@ fn pretty(found: &[String]) -> String {
     format!("[\n{}\n]\n", items.join(",\n"))
 }
 
-async fn find(context: &Context, name: &str, kind: Option<&str>, size: bool) -> Result<String> {
+async fn find(context: &Context, name: &str, kind: Option<&str>, p: &Parsed) -> Result<String> {
     for (this, before, after) in KINDS {
         if kind.is_some_and(|kind| kind != this) {
             continue;
         }
-        let query = if size && this == "container" { "?size=1" } else { "" };
+        let mut pairs = Vec::new();
+        match this {
+            "container" if p.is("size") => pairs.push(("size", "1".to_owned())),
+            "network" if p.is("verbose") => pairs.push(("verbose", "true".to_owned())),
+            "image" => pairs.extend(client::platform(p)?.map(|platform| ("platform", platform))),
+            _ => {}
+        }
+        let query = query(&pairs);
         let path = format!("{before}{}{after}{query}", segment(name));
         match context.client.get_raw(&path).await {
             Ok(bytes) => return Ok(String::from_utf8_lossy(&bytes).into_owned()),

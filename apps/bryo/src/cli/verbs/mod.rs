@@ -1,5 +1,6 @@
 //! The verbs: one file each, or one for a few that differ in a word.
 
+pub mod absent;
 mod attach;
 mod container;
 mod cp;
@@ -36,7 +37,7 @@ pub type Outcome = Pin<Box<dyn Future<Output = Result<u8>>>>;
 pub struct Verb {
     /// All its names (`ps`, `container ls` …), the usual one first.
     pub names: &'static [&'static str],
-    /// What stands behind the name in its usage line.
+    /// What stands behind the name in its usage line; `{}` is the command as called.
     pub usage: &'static str,
     /// What it does.
     pub about: &'static str,

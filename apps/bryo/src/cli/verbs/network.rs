@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::client::{self, query, segment};
 use super::super::context::Context;
 use super::super::error::Result;
-use super::super::flags::{Flag, Parsed, list, switch, value};
+use super::super::flags::{Flag, LIST_FORMAT, Parsed, list, many, switch, value};
 use super::super::format::{Columns, LABELS, print_list, short_id};
 use super::super::run::values;
 use super::for_each;
@@ -17,36 +17,33 @@ use super::for_each;
 /// Flags of `network create`.
 pub const CREATE: &[Flag] = &[
     switch("attachable", None, "Enable manual container attachment"),
-    list(
+    many(
         "aux-address",
         None,
+        "map",
         "Auxiliary IPv4 or IPv6 addresses used by Network driver (default map[])",
     ),
     value("config-from", None, "string", "The network from which to copy the configuration"),
     switch("config-only", None, "Create a configuration only network"),
     value("driver", Some('d'), "string", "Driver to manage the Network (default \"bridge\")"),
-    list("gateway", None, "IPv4 or IPv6 Gateway for the master subnet"),
+    many("gateway", None, "strings", "IPv4 or IPv6 Gateway for the master subnet"),
+    switch("ingress", None, "Create swarm routing-mesh network"),
     switch("internal", None, "Restrict external access to the network"),
-    list("ip-range", None, "Allocate container ip from a sub-range"),
+    many("ip-range", None, "strings", "Allocate container ip from a sub-range"),
     value("ipam-driver", None, "string", "IP Address Management Driver (default \"default\")"),
-    list("ipam-opt", None, "Set IPAM driver specific options (default map[])"),
-    switch("ipv4", None, "Enable or disable IPv4 address assignment"),
+    many("ipam-opt", None, "map", "Set IPAM driver specific options (default map[])"),
+    switch("ipv4", None, "Enable or disable IPv4 address assignment (default true)"),
     switch("ipv6", None, "Enable or disable IPv6 address assignment"),
     list("label", None, "Set metadata on a network"),
-    list("opt", Some('o'), "Set driver specific options (default map[])"),
+    many("opt", Some('o'), "map", "Set driver specific options (default map[])"),
     value("scope", None, "string", "Control the network's scope"),
-    list("subnet", None, "Subnet in CIDR format that represents a network segment"),
+    many("subnet", None, "strings", "Subnet in CIDR format that represents a network segment"),
 ];
 
 /// Flags of `network ls`.
 pub const LS: &[Flag] = &[
-    list("filter", Some('f'), "Provide filter values (e.g. \"driver=bridge\")"),
-    value(
-        "format",
-        None,
-        "string",
-        "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'",
-    ),
+    many("filter", Some('f'), "filter", "Provide filter values (e.g. \"driver=bridge\")"),
+    LIST_FORMAT,
     switch("no-trunc", None, "Do not truncate the output"),
     switch("quiet", Some('q'), "Only display network IDs"),
 ];
@@ -56,18 +53,18 @@ pub const RM: &[Flag] = &[switch("force", Some('f'), "Do not error if the networ
 
 /// Flags of `network connect`.
 pub const CONNECT: &[Flag] = &[
-    list("alias", None, "Add network-scoped alias for the container"),
-    list("driver-opt", None, "driver options for the network"),
+    many("alias", None, "strings", "Add network-scoped alias for the container"),
+    many("driver-opt", None, "strings", "driver options for the network"),
     value(
         "gw-priority",
         None,
         "int",
-        "Highest gw-priority provides the default gateway. Accepts positive and negative values",
+        "Highest gw-priority provides the default gateway. Accepts positive and negative values.",
     ),
-    value("ip", None, "ip", "IPv4 address (e.g., \"172.30.100.104\")"),
-    value("ip6", None, "ip", "IPv6 address (e.g., \"2001:db8::33\")"),
+    value("ip", None, "string", "IPv4 address (e.g., \"172.30.100.104\")"),
+    value("ip6", None, "string", "IPv6 address (e.g., \"2001:db8::33\")"),
     list("link", None, "Add link to another container"),
-    list("link-local-ip", None, "Add a link-local address for the container"),
+    many("link-local-ip", None, "strings", "Add a link-local address for the container"),
 ];
 
 /// Flags of `network disconnect`.

@@ -8,20 +8,15 @@ use serde_json::{Value, json};
 use super::super::client::{self, query};
 use super::super::context::Context;
 use super::super::error::Result;
-use super::super::flags::{Flag, Parsed, list, switch, value};
+use super::super::flags::{FILTER, Flag, LIST_FORMAT, Parsed, switch, value};
 use super::super::format::{Columns, LABELS, ellipsis, print_list, short_id};
 use super::super::template::json_text;
 
 /// Its flags.
 pub const FLAGS: &[Flag] = &[
     switch("all", Some('a'), "Show all containers (default shows just running)"),
-    list("filter", Some('f'), "Filter output based on conditions provided"),
-    value(
-        "format",
-        None,
-        "string",
-        "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'",
-    ),
+    FILTER,
+    LIST_FORMAT,
     value(
         "last",
         Some('n'),

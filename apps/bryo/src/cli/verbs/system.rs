@@ -9,42 +9,40 @@ use serde_json::{Value, json};
 use super::super::client::{filters, query};
 use super::super::context::Context;
 use super::super::error::{CliError, Result};
-use super::super::flags::{Flag, Parsed, list, switch, value};
+use super::super::flags::{Flag, LIST_FORMAT, Parsed, many, switch};
 use super::super::format::{Columns, print_list};
 use super::super::stdio;
 use super::confirm;
 
-/// Flags of prunes.
-pub const PRUNE: &[Flag] = &[
-    list("filter", None, "Provide filter values (e.g. \"until=<timestamp>\")"),
-    switch("force", Some('f'), "Do not prompt for confirmation"),
-];
+const FORCE: Flag = switch("force", Some('f'), "Do not prompt for confirmation");
+const UNTIL: Flag =
+    many("filter", None, "filter", "Provide filter values (e.g. \"until=<timestamp>\")");
 
-/// Flags of prunes that can take more.
-pub const PRUNE_ALL: &[Flag] = &[
-    switch("all", Some('a'), "Remove all unused ones, not just dangling or anonymous ones"),
-    list("filter", None, "Provide filter values (e.g. \"until=<timestamp>\")"),
-    switch("force", Some('f'), "Do not prompt for confirmation"),
+/// Flags of prunes.
+pub const PRUNE: &[Flag] = &[UNTIL, FORCE];
+
+/// Flags of `image prune`.
+pub const IMAGE_PRUNE: &[Flag] =
+    &[switch("all", Some('a'), "Remove all unused images, not just dangling ones"), UNTIL, FORCE];
+
+/// Flags of `volume prune`.
+pub const VOLUME_PRUNE: &[Flag] = &[
+    switch("all", Some('a'), "Remove all unused volumes, not just anonymous ones"),
+    many("filter", None, "filter", "Provide filter values (e.g. \"label=<label>\")"),
+    FORCE,
 ];
 
 /// Flags of `system prune`.
 pub const SYSTEM_PRUNE: &[Flag] = &[
     switch("all", Some('a'), "Remove all unused images not just dangling ones"),
-    list("filter", None, "Provide filter values (e.g. \"label=<key>=<value>\")"),
+    many("filter", None, "filter", "Provide filter values (e.g. \"label=<key>=<value>\")"),
     switch("force", Some('f'), "Do not prompt for confirmation"),
     switch("volumes", None, "Prune anonymous volumes"),
 ];
 
 /// Flags of `system df`.
-pub const DF: &[Flag] = &[
-    value(
-        "format",
-        None,
-        "string",
-        "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'",
-    ),
-    switch("verbose", Some('v'), "Show detailed information on space usage"),
-];
+pub const DF: &[Flag] =
+    &[LIST_FORMAT, switch("verbose", Some('v'), "Show detailed information on space usage")];
 
 const COLUMNS: Columns = Columns {
     default: "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",

@@ -14,20 +14,25 @@ use tokio_util::io::ReaderStream;
 use super::super::client::{self, Body, JsonLines, chunks, query, request, segment};
 use super::super::context::Context;
 use super::super::error::{CliError, Result};
-use super::super::flags::{Flag, Parsed, list, switch, value};
+use super::super::flags::{Flag, Parsed, list, platform, switch, value};
 use super::super::pull::{self, Screen};
 use super::super::stdio;
 
-/// Flags of `save` and `export`.
-pub const OUTPUT: &[Flag] = &[
-    value("output", Some('o'), "string", "Write to a file, instead of STDOUT"),
-    value("platform", None, "string", ""),
-];
+/// Flags of `export`, and of `save`.
+pub const OUTPUT: &[Flag] =
+    &[value("output", Some('o'), "string", "Write to a file, instead of STDOUT")];
+
+/// What only `save` has.
+pub const SAVE: &[Flag] = &[platform(
+    "Save only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+)];
 
 /// Flags of `load`.
 pub const LOAD: &[Flag] = &[
     value("input", Some('i'), "string", "Read from tar archive file, instead of STDIN"),
-    value("platform", None, "string", ""),
+    platform(
+        "Load only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
+    ),
     switch("quiet", Some('q'), "Suppress the load output"),
 ];
 
@@ -48,8 +53,8 @@ pub const COMMIT: &[Flag] = &[
     ),
     list("change", Some('c'), "Apply Dockerfile instruction to the created image"),
     value("message", Some('m'), "string", "Commit message"),
-    switch("no-pause", None, "Disable pausing container during commit"),
-    switch("pause", Some('p'), ""),
+    switch("no-pause", None, ""),
+    switch("pause", Some('p'), "Pause container during commit (default true)"),
 ];
 
 /// A container's filesystem.
@@ -60,7 +65,8 @@ pub async fn export(context: Context, p: Parsed) -> Result<u8> {
 
 /// Images.
 pub async fn save(context: Context, p: Parsed) -> Result<u8> {
-    let pairs: Vec<_> = p.args.iter().map(|name| ("names", name.clone())).collect();
+    let mut pairs: Vec<_> = p.args.iter().map(|name| ("names", name.clone())).collect();
+    pairs.extend(client::platform(&p)?.map(|platform| ("platform", platform)));
     download(&context, &format!("/images/get{}", query(&pairs)), p.get("output")).await
 }
 
@@ -100,7 +106,9 @@ async fn copy(response: http::Response<Incoming>, mut out: impl Write) -> Result
 /// Images from an archive.
 pub async fn load(context: Context, p: Parsed) -> Result<u8> {
     let input = open(p.get("input")).await?;
-    let path = format!("/images/load?quiet={}", u8::from(p.is("quiet")));
+    let mut pairs = vec![("quiet", u8::from(p.is("quiet")).to_string())];
+    pairs.extend(client::platform(&p)?.map(|platform| ("platform", platform)));
+    let path = format!("/images/load{}", query(&pairs));
     let response = upload(&context, http::Method::POST, &path, input).await?;
     let screen = Screen::new(Box::new(std::io::stdout()), std::io::stdout().is_terminal());
     pull::show(response, screen).await.map(|()| 0)

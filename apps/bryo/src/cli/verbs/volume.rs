@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::super::client::{self, query, segment};
 use super::super::context::Context;
 use super::super::error::Result;
-use super::super::flags::{Flag, Parsed, list, switch, value};
+use super::super::flags::{Flag, LIST_FORMAT, Parsed, list, many, switch, value};
 use super::super::format::{Columns, LABELS, print_list};
 use super::super::run::values;
 use super::for_each;
@@ -16,18 +16,13 @@ pub const CREATE: &[Flag] = &[
     value("driver", Some('d'), "string", "Specify volume driver name (default \"local\")"),
     list("label", None, "Set metadata for a volume"),
     value("name", None, "string", ""),
-    list("opt", Some('o'), "Set driver specific options (default map[])"),
+    many("opt", Some('o'), "map", "Set driver specific options (default map[])"),
 ];
 
 /// Flags of `volume ls`.
 pub const LS: &[Flag] = &[
-    list("filter", Some('f'), "Provide filter values (e.g. \"dangling=true\")"),
-    value(
-        "format",
-        None,
-        "string",
-        "Format output using a custom template: 'table', 'table TEMPLATE', 'json' or 'TEMPLATE'",
-    ),
+    many("filter", Some('f'), "filter", "Provide filter values (e.g. \"dangling=true\")"),
+    LIST_FORMAT,
     switch("quiet", Some('q'), "Only display volume names"),
 ];
 

@@ -14,7 +14,7 @@ pub fn containers() -> Vec<Verb> {
             ["run", "container run"],
             "[OPTIONS] IMAGE [COMMAND] [ARG...]",
             "Create and run a new container from an image",
-            [run::flags::COMMON, run::flags::RUN],
+            [run::flags::COMMON, run::flags::WINDOWS, run::flags::RUN],
             FlagsFirst,
             (1, ANY),
             run::run
@@ -23,7 +23,7 @@ pub fn containers() -> Vec<Verb> {
             ["create", "container create"],
             "[OPTIONS] IMAGE [COMMAND] [ARG...]",
             "Create a new container",
-            [run::flags::COMMON],
+            [run::flags::COMMON, run::flags::WINDOWS, run::flags::CREATE],
             FlagsFirst,
             (1, ANY),
             run::create
@@ -86,14 +86,14 @@ pub fn containers() -> Vec<Verb> {
             ["container inspect"],
             "[OPTIONS] CONTAINER [CONTAINER...]",
             "Display detailed information on one or more containers",
-            [inspect::FLAGS],
+            [inspect::CONTAINER],
             Mixed,
             (1, ANY),
             inspect::container
         ),
         verb!(
             ["cp", "container cp"],
-            "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n       bryo cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
+            "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\t{} [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
             "Copy files/folders between a container and the local filesystem",
             [cp::FLAGS],
             Mixed,

@@ -59,7 +59,7 @@ pub fn image_verbs() -> Vec<Verb> {
             ["image inspect"],
             "[OPTIONS] IMAGE [IMAGE...]",
             "Display detailed information on one or more images",
-            [inspect::FLAGS],
+            [inspect::IMAGE],
             Mixed,
             (1, ANY),
             inspect::image
@@ -68,7 +68,7 @@ pub fn image_verbs() -> Vec<Verb> {
             ["save", "image save"],
             "[OPTIONS] IMAGE [IMAGE...]",
             "Save one or more images to a tar archive (streamed to STDOUT by default)",
-            [transfer::OUTPUT],
+            [transfer::OUTPUT, transfer::SAVE],
             Mixed,
             (1, ANY),
             transfer::save
@@ -84,7 +84,7 @@ pub fn image_verbs() -> Vec<Verb> {
         ),
         verb!(
             ["import", "image import"],
-            "[OPTIONS] file|- [REPOSITORY[:TAG]]",
+            "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
             "Import the contents from a tarball to create a filesystem image",
             [transfer::IMPORT],
             Mixed,
@@ -95,7 +95,7 @@ pub fn image_verbs() -> Vec<Verb> {
             ["image prune"],
             "[OPTIONS]",
             "Remove unused images",
-            [system::PRUNE_ALL],
+            [system::IMAGE_PRUNE],
             Mixed,
             (0, 0),
             system::image_prune
@@ -128,7 +128,7 @@ pub fn volume_and_network() -> Vec<Verb> {
             ["volume inspect"],
             "[OPTIONS] VOLUME [VOLUME...]",
             "Display detailed information on one or more volumes",
-            [inspect::FLAGS],
+            [inspect::VOLUME],
             Mixed,
             (1, ANY),
             inspect::volume
@@ -146,7 +146,7 @@ pub fn volume_and_network() -> Vec<Verb> {
             ["volume prune"],
             "[OPTIONS]",
             "Remove unused local volumes",
-            [system::PRUNE_ALL],
+            [system::VOLUME_PRUNE],
             Mixed,
             (0, 0),
             system::volume_prune
@@ -173,7 +173,7 @@ pub fn volume_and_network() -> Vec<Verb> {
             ["network inspect"],
             "[OPTIONS] NETWORK [NETWORK...]",
             "Display detailed information on one or more networks",
-            [inspect::FLAGS],
+            [inspect::NETWORK],
             Mixed,
             (1, ANY),
             inspect::network
@@ -223,7 +223,7 @@ pub fn whole_system() -> Vec<Verb> {
         verb!(
             ["version"],
             "[OPTIONS]",
-            "Show the version information",
+            "Show the Docker version information",
             [version::FLAGS],
             Mixed,
             (0, 0),
@@ -250,7 +250,7 @@ pub fn whole_system() -> Vec<Verb> {
         verb!(
             ["system df"],
             "[OPTIONS]",
-            "Show disk usage",
+            "Show docker disk usage",
             [system::DF],
             Mixed,
             (0, 0),
