@@ -77,7 +77,8 @@ impl Store {
         self.folder.join("contexts/tls").join(id(name))
     }
 
-    fn meta_folder(&self, name: &str) -> PathBuf {
+    /// The folder of a context's own file.
+    pub fn meta_folder(&self, name: &str) -> PathBuf {
         self.folder.join("contexts/meta").join(id(name))
     }
 
@@ -159,12 +160,17 @@ fn read<T: serde::de::DeserializeOwned>(file: &Path) -> io::Result<Option<T>> {
     }
 }
 
-/// Writes JSON, indented by tabs as docker does; the file may hold credentials, so it is the user's alone.
+/// Writes JSON, indented by tabs as docker does.
 fn write(file: &Path, value: &impl Serialize) -> io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     let mut text = Vec::new();
     let tabs = serde_json::ser::PrettyFormatter::with_indent(b"\t");
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, tabs))?;
+    replace(file, &text)
+}
+
+/// Puts a whole file where another may be; it may hold credentials, so it is the user's alone.
+pub fn replace(file: &Path, text: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
     // A link (a dotfile manager's, say) stays one: what it leads to is replaced.
     let file = &std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let folder = file.parent().unwrap_or(Path::new("."));
@@ -180,7 +186,7 @@ fn write(file: &Path, value: &impl Serialize) -> io::Result<()> {
         .truncate(true)
         .mode(0o600)
         .open(&temporary)
-        .and_then(|mut f| io::Write::write_all(&mut f, &text))
+        .and_then(|mut f| io::Write::write_all(&mut f, text))
         .and_then(|()| std::fs::rename(&temporary, file));
     written.map_err(|e| {
         let _ = std::fs::remove_file(&temporary);

@@ -20,6 +20,7 @@
 //! **What is not here**: decisions about containers, Docker's JSON, mounting (the monitor does that).
 
 mod archive;
+pub mod bundle;
 pub mod diff;
 mod digest;
 mod embedded;

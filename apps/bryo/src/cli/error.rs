@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Why a command ends badly.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CliError {
     message: String,
     code: u8,
@@ -14,6 +14,7 @@ pub struct CliError {
 enum Kind {
     Failed,
     Usage,
+    Config,
     Help,
     Daemon(u16),
 }
@@ -30,6 +31,11 @@ impl CliError {
     /// The command line is wrong: exit code 125, and a hint at the help.
     pub fn usage(message: impl Into<String>) -> CliError {
         CliError { message: message.into(), code: 125, kind: Kind::Usage }
+    }
+
+    /// What `run` or `create` was told cannot be: exit code 125, and a hint at the help.
+    pub fn config(message: impl Into<String>) -> CliError {
+        CliError { message: message.into(), code: 125, kind: Kind::Config }
     }
 
     /// The user asked for help.
@@ -72,6 +78,11 @@ impl CliError {
     /// Whether the command line was wrong.
     pub fn is_usage(&self) -> bool {
         self.kind == Kind::Usage
+    }
+
+    /// Whether what was asked for cannot be.
+    pub fn is_config(&self) -> bool {
+        self.kind == Kind::Config
     }
 
     /// Whether help was asked for.

@@ -199,7 +199,7 @@ fn parse_long(
         Some((name, value)) => (name, Some(value.to_owned())),
         None => (text, None),
     };
-    let Some(flag) = all(flags).find(|f| f.long == name) else {
+    let Some(flag) = all(flags).find(|f| f.long == name && name != "help") else {
         return Err(match name {
             "help" => CliError::help(),
             _ => CliError::usage(format!("unknown flag: --{name}")),

@@ -3,13 +3,15 @@
 use serde_json::{Map, Value};
 
 use super::error::{CliError, Result};
-use super::template::Template;
+use super::template::{Template, json};
 
 /// Under this key a row keeps its labels as a map, for `.Label "key"`; it is never printed.
 pub const LABELS: &str = "\0labels";
 
 /// A kind of list: its columns by default, and the titles of all its fields.
 pub struct Columns {
+    /// docker's name of the rows' type, which its complaints about templates tell.
+    pub kind: &'static str,
     /// Template of the default table, without `table`.
     pub default: &'static str,
     /// Field and title.
@@ -22,49 +24,84 @@ pub fn print_list(rows: &[Value], format: Option<&str>, columns: &Columns) -> Re
     Ok(())
 }
 
-fn list(rows: &[Value], format: Option<&str>, columns: &Columns) -> Result<String> {
+/// The text that [`print_list`] prints.
+pub fn list(rows: &[Value], format: Option<&str>, columns: &Columns) -> Result<String> {
+    let rows = &rows.iter().map(ordered).collect::<Vec<_>>();
     match format.map(str::trim) {
         None | Some("" | "table") => table(rows, columns.default, columns),
         Some("json") => Ok(rows.iter().map(|row| json_line(row) + "\n").collect()),
         Some(text) => match text.strip_prefix("table") {
             Some(template) => table(rows, template.trim_start(), columns),
-            None => rows.iter().map(|row| Ok(render(text, row)? + "\n")).collect(),
+            None => {
+                let template = parse(text)?;
+                rows.iter().map(|row| Ok(render(&template, row, columns)? + "\n")).collect()
+            }
         },
     }
 }
 
 fn table(rows: &[Value], template: &str, columns: &Columns) -> Result<String> {
-    let titles: Map<String, Value> =
+    let mut titles: Map<String, Value> =
         columns.titles.iter().map(|(f, t)| ((*f).to_owned(), (*t).into())).collect();
-    let mut lines = vec![render(template, &titles.into())?];
+    titles.insert(LABELS.to_owned(), true.into());
+    let template = parse(template)?;
+    let mut lines = vec![render(&template, &titles.into(), columns)?];
     for row in rows {
-        lines.push(render(template, row)?);
+        lines.push(render(&template, row, columns)?);
     }
-    Ok(align(&lines))
+    Ok(align(&lines, 10))
 }
 
-fn render(template: &str, row: &Value) -> Result<String> {
+fn parse(template: &str) -> Result<Template> {
     let template = template.replace("\\t", "\t").replace("\\n", "\n");
-    let failed = |e: String| CliError::new(e.replacen("template parsing error: ", "", 1));
-    Template::parse(&template).and_then(|t| t.render(row)).map_err(|e| failed(e).with_code(1))
+    Template::parse(&template).map_err(CliError::new)
+}
+
+fn render(template: &Template, row: &Value, columns: &Columns) -> Result<String> {
+    template.render(row).map_err(|e| {
+        let (place, missing) = e.split_once("map has no entry for key ").unwrap_or((&e, ""));
+        match missing.trim_matches('"') {
+            "" => CliError::new(e),
+            field => CliError::new(format!(
+                "{place}can't evaluate field {field} in type {}",
+                columns.kind
+            )),
+        }
+    })
 }
 
 fn json_line(row: &Value) -> String {
-    let mut row = row.clone();
-    if let Some(map) = row.as_object_mut() {
-        map.remove(LABELS);
-    }
-    row.to_string().replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+    json(&sorted(row))
 }
 
-/// Columns between tabs: each at least 10 wide and 3 apart; the last is not padded.
-pub fn align(lines: &[String]) -> String {
+/// A row as it is printed: its fields by name, without those that are never shown.
+fn sorted(row: &Value) -> Value {
+    let Some(map) = row.as_object() else { return row.clone() };
+    let fields = map.iter().filter(|(key, _)| !key.starts_with('\0'));
+    let sorted: std::collections::BTreeMap<&String, &Value> = fields.collect();
+    sorted
+        .into_iter()
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+/// A row with its fields in the order in which `{{json .}}` shows them.
+fn ordered(row: &Value) -> Value {
+    let Value::Object(mut shown) = sorted(row) else { return row.clone() };
+    let hidden = row.as_object().into_iter().flatten().filter(|(key, _)| key.starts_with('\0'));
+    shown.extend(hidden.map(|(key, value)| (key.clone(), value.clone())));
+    Value::Object(shown)
+}
+
+/// Columns between tabs: each at least `least` wide and 3 apart; the last is not padded.
+pub fn align(lines: &[String], least: usize) -> String {
     let rows: Vec<Vec<&str>> = lines.iter().map(|line| line.split('\t').collect()).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..count)
         .map(|i| {
             let cells = rows.iter().filter(|row| row.len() > i + 1).filter_map(|row| row.get(i));
-            (cells.map(|cell| cell.chars().count()).max().unwrap_or(0) + 3).max(10)
+            (cells.map(|cell| cell.chars().count()).max().unwrap_or(0) + 3).max(least)
         })
         .collect();
     let mut out = String::new();
@@ -158,6 +195,7 @@ mod tests {
     #[test]
     fn tables_are_dockers() {
         let columns = Columns {
+            kind: "*x",
             default: "{{.ID}}\t{{.Image}}\t{{.Names}}",
             titles: &[("ID", "CONTAINER ID"), ("Image", "IMAGE"), ("Names", "NAMES")],
         };

@@ -4,15 +4,20 @@
 //! [`client`]. Nothing here decides about containers; what is printed comes from the daemon. Called under the name `docker`
 //! it says `docker` wherever it names itself.
 
+mod choice;
 pub mod client;
+mod config;
 mod context;
+mod endpoint;
 pub mod error;
 pub mod flags;
 mod format;
 mod help;
 mod pull;
+mod registry;
 mod retar;
 mod run;
+mod sample;
 mod session;
 mod stdio;
 mod template;
@@ -23,7 +28,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use client::{Client, Host};
+use client::Client;
+use config::ConfigDir;
 use context::Context;
 use error::{CliError, Result};
 use flags::{Flag, Order, Parsed, list, switch, value};
@@ -31,11 +37,36 @@ use verbs::Verb;
 
 /// Flags before the verb.
 const GLOBAL: &[Flag] = &[
-    value("config", None, "string", "Location of client config files (accepted, not used)"),
-    value("context", Some('c'), "string", "Name of the context to use: only \"default\""),
+    value("config", None, "string", "Location of client config files (default \"~/.docker\")"),
+    value(
+        "context",
+        Some('c'),
+        "string",
+        "Name of the context to use to connect to the daemon (overrides DOCKER_HOST env var and default context set with \"context use\")",
+    ),
     switch("debug", Some('D'), "Enable debug mode"),
     list("host", Some('H'), "Daemon socket to connect to"),
-    value("log-level", Some('l'), "string", "Set the logging level (accepted, not used)"),
+    value(
+        "log-level",
+        Some('l'),
+        "string",
+        "Set the logging level (\"debug\", \"info\", \"warn\", \"error\", \"fatal\") (default \"info\")",
+    ),
+    switch("tls", None, "Use TLS; implied by --tlsverify"),
+    value(
+        "tlscacert",
+        None,
+        "string",
+        "Trust certs signed only by this CA (default \"~/.docker/ca.pem\")",
+    ),
+    value(
+        "tlscert",
+        None,
+        "string",
+        "Path to TLS certificate file (default \"~/.docker/cert.pem\")",
+    ),
+    value("tlskey", None, "string", "Path to TLS key file (default \"~/.docker/key.pem\")"),
+    switch("tlsverify", None, "Use TLS and verify the remote"),
     switch("version", Some('v'), "Print version information and quit"),
 ];
 
@@ -52,7 +83,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
 }
 
 /// Finds and runs the verb; says what is to be said.
-fn command(program: &str, words: &[String]) -> Result<u8> {
+fn command(program: &'static str, words: &[String]) -> Result<u8> {
     let global = match flags::parse(&[GLOBAL], Order::FlagsFirst, words) {
         Ok(global) => global,
         Err(e) if e.is_help() => {
@@ -107,7 +138,7 @@ fn no_verb(program: &str, args: &[String]) -> Result<u8> {
     };
     match args.get(1) {
         None => {
-            print!("{text}");
+            eprint!("{text}");
             Ok(0)
         }
         Some(flag) if flag == "--help" || flag == "-h" => {
@@ -121,7 +152,7 @@ fn no_verb(program: &str, args: &[String]) -> Result<u8> {
                 _ => format!("unknown flag: {flag}"),
             };
             eprintln!(
-                "{what}\n\nUsage:  {program} {word} COMMAND\n\nRun '{program} {word} --help' for more information"
+                "{what}\n\nUsage:  {program} {word}\n\nRun '{program} {word} --help' for more information"
             );
             Err(CliError::exit(125))
         }
@@ -154,8 +185,16 @@ fn help_on(program: &str, words: &[String]) -> Result<u8> {
     }
 }
 
-fn run_verb(program: &str, name: &str, verb: &Verb, parsed: Parsed, global: &Parsed) -> Result<u8> {
-    let context = context(global).inspect_err(|e| eprintln!("{e}"))?;
+fn run_verb(
+    program: &'static str,
+    name: &str,
+    verb: &Verb,
+    parsed: Parsed,
+    global: &Parsed,
+) -> Result<u8> {
+    // The commands of contexts must work when the one in use is broken.
+    let choose = !name.starts_with("context ");
+    let context = context(program, global, choose).inspect_err(|e| eprintln!("{e}"))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on((verb.run)(context, parsed));
     // A thread may be waiting in a read of the terminal; it must not keep the process.
@@ -166,7 +205,7 @@ fn run_verb(program: &str, name: &str, verb: &Verb, parsed: Parsed, global: &Par
             eprintln!("{}", help::complaint(program, name, verb, &e));
             Err(e)
         }
-        Err(e) if verb.names.first() == Some(&"run") && e.code() >= 125 => {
+        Err(e) if e.is_config() || (verb.names.first() == Some(&"run") && e.code() >= 125) => {
             eprintln!("{program}: {e}\n\nRun '{program} {name} --help' for more information");
             Err(e)
         }
@@ -178,17 +217,16 @@ fn run_verb(program: &str, name: &str, verb: &Verb, parsed: Parsed, global: &Par
     }
 }
 
-fn context(global: &Parsed) -> Result<Context> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
-    if let Some(other) = global.get("context").filter(|name| *name != "default") {
-        return Err(CliError::new(format!(
-            "context \"{other}\": contexts are not supported by this version; use --host or DOCKER_HOST"
-        )));
-    }
-    let host = match global.get("host").map(str::to_owned).or_else(|| variable("DOCKER_HOST")) {
-        Some(text) => Host::parse(&text)?,
-        None => Host::default_of(variable("XDG_RUNTIME_DIR").as_deref().map(Path::new)),
+fn context(program: &'static str, global: &Parsed, choose: bool) -> Result<Context> {
+    let config = ConfigDir::find(global.get("config"));
+    let default_host = choice::default_host(&config, global);
+    let (name, host) = if choose {
+        let chosen = choice::choose(&config, global)?;
+        (chosen.name, chosen.host)
+    } else {
+        (choice::current(&config, global)?, default_host.clone()?)
     };
-    let version = variable("DOCKER_API_VERSION").unwrap_or_default();
-    Ok(Context { client: Client::new(host, &version) })
+    let default_host = default_host.unwrap_or_else(|_| host.clone());
+    let version = std::env::var("DOCKER_API_VERSION").unwrap_or_default();
+    Ok(Context { client: Client::new(host, &version), config, name, default_host, program })
 }

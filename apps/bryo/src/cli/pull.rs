@@ -3,19 +3,33 @@
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 
+use bryo_images::Reference;
 use bryo_spec::docker::ProgressLine;
 use bryo_spec::docker::units::human_size;
 
 use super::client::{self, JsonLines, chunks, query, request};
 use super::context::Context;
 use super::error::{CliError, Result};
-use super::flags::{Flag, Parsed, switch, value};
+use super::flags::{Flag, Parsed, platform, switch, value};
+use super::registry;
 
 /// Flags of `pull`.
 pub const FLAGS: &[Flag] = &[
     switch("all-tags", Some('a'), "Download all tagged images in the repository"),
-    switch("disable-content-trust", None, ""),
+    switch("disable-content-trust", None, "Skip image verification (default true)"),
     value("platform", None, "string", "Set platform if server is multi-platform capable"),
+    switch("quiet", Some('q'), "Suppress verbose output"),
+];
+
+/// Flags of `push`.
+pub const PUSH: &[Flag] = &[
+    switch("all-tags", Some('a'), "Push all tags of an image to the repository"),
+    switch("disable-content-trust", None, "Skip image signing (default true)"),
+    platform(
+        "Push a platform-specific manifest as a single-platform image to the registry.\n\
+         Image index won't be pushed, meaning that other manifests, including attestations won't be preserved.\n\
+         'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
+    ),
     switch("quiet", Some('q'), "Suppress verbose output"),
 ];
 
@@ -27,6 +41,7 @@ pub async fn pull(context: Context, p: Parsed) -> Result<u8> {
         ));
     }
     let image = p.args.first().cloned().unwrap_or_default();
+    check(&image)?;
     let (name, tag) = split(&image);
     if tag.is_none() && !p.is("quiet") {
         println!("Using default tag: latest");
@@ -63,9 +78,49 @@ async fn fetch(
         pairs.push(("platform", platform.to_owned()));
     }
     let path = format!("/images/create{}", query(&pairs));
-    let response =
-        context.client.call(request(http::Method::POST, &path, client::empty())?).await?;
-    show(response, screen).await
+    let mut request = request(http::Method::POST, &path, client::empty())?;
+    if let Some(header) = registry::header(context, name)? {
+        authorise(&mut request, &header)?;
+    }
+    show(context.client.call(request).await?, screen).await
+}
+
+fn authorise(request: &mut http::Request<client::Body>, header: &str) -> Result<()> {
+    let value = http::HeaderValue::from_str(header).map_err(|e| CliError::new(e.to_string()))?;
+    request.headers_mut().insert("X-Registry-Auth", value);
+    Ok(())
+}
+
+/// `push`.
+pub async fn push(context: Context, p: Parsed) -> Result<u8> {
+    let image = p.args.first().map_or("", String::as_str);
+    check(image)?;
+    let (name, tag) = split(image);
+    if p.is("all-tags") && tag.is_some() {
+        return Err(CliError::new("tag can't be used with --all-tags/-a"));
+    }
+    let mut pairs = Vec::new();
+    if !p.is("all-tags") {
+        if tag.is_none() && !p.is("quiet") {
+            println!("Using default tag: latest");
+        }
+        pairs.push(("tag", tag.unwrap_or("latest").to_owned()));
+    }
+    pairs.extend(client::platform(&p)?.map(|platform| ("platform", platform)));
+    let path = format!("/images/{}/push{}", client::segment(name), query(&pairs));
+    let mut request = request(http::Method::POST, &path, client::empty())?;
+    // The daemon wants the header, with nothing in it if there is nothing to show.
+    let header = registry::header(&context, name)?;
+    authorise(&mut request, header.as_deref().unwrap_or("e30="))?;
+    let response = context.client.call(request).await?;
+    let out: Box<dyn Write> =
+        if p.is("quiet") { Box::new(std::io::sink()) } else { Box::new(std::io::stdout()) };
+    let terminal = std::io::stdout().is_terminal() && !p.is("quiet");
+    show(response, Screen::new(out, terminal)).await?;
+    if p.is("quiet") {
+        println!("{}", full_name(image));
+    }
+    Ok(0)
 }
 
 /// Shows a stream of progress; an error in it is the command's.
@@ -149,6 +204,15 @@ fn bar(detail: &bryo_spec::docker::ProgressDetail) -> String {
         (Some(current), _) if current > 0 => format!(" {}", human_size(current, 4)),
         _ => String::new(),
     }
+}
+
+/// Refuses what is no reference before the daemon is asked.
+pub fn check(image: &str) -> Result<()> {
+    let is_id = image.len() == 64 && image.bytes().all(|b| b.is_ascii_hexdigit());
+    if is_id || image.starts_with("sha256:") {
+        return Ok(());
+    }
+    Reference::parse_bare(image).map(drop).map_err(|e| CliError::new(e.to_string()))
 }
 
 /// A reference in name and tag (or digest).

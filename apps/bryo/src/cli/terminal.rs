@@ -46,3 +46,27 @@ pub fn size() -> Option<(u16, u16)> {
     let size = tcgetwinsize(std::io::stdout()).ok()?;
     (size.ws_row > 0 && size.ws_col > 0).then_some((size.ws_row, size.ws_col))
 }
+
+/// A terminal that does not show what is typed; dropping it shows it again.
+pub struct Silent {
+    before: Termios,
+}
+
+impl Silent {
+    /// Silences standard input; `None` when it is no terminal.
+    pub fn enter() -> Option<Silent> {
+        let stdin = std::io::stdin();
+        let before = tcgetattr(&stdin).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(rustix::termios::LocalModes::ECHO);
+        tcsetattr(&stdin, OptionalActions::Now, &silent).ok()?;
+        Some(Silent { before })
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        // The terminal may be gone; there is nobody left to tell.
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.before);
+    }
+}

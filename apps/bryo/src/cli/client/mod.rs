@@ -1,9 +1,12 @@
-//! The client of the API: one connection a request, over a unix socket or TCP.
+//! The client of the API: one connection a request, over a unix socket, TCP, TLS or ssh.
 //!
 //! Paths go out without a version, which is the daemon's newest; `DOCKER_API_VERSION` puts one in front.
 
 mod host;
 mod lines;
+mod ssh;
+mod stream;
+mod tls;
 mod upgrade;
 
 use bytes::Bytes;
@@ -19,6 +22,7 @@ use serde::de::DeserializeOwned;
 
 pub use host::Host;
 pub use lines::JsonLines;
+pub use tls::TlsFiles;
 pub use upgrade::{Session, SessionReader, SessionWriter, Target};
 
 use super::error::{CliError, Result};
@@ -248,8 +252,7 @@ pub fn filters(list: &[String]) -> Result<Option<String>> {
     for filter in list {
         let (key, value) = filter.split_once('=').ok_or_else(|| {
             CliError::usage(format!(
-                "invalid argument \"{filter}\" for \"-f, --filter\" flag: invalid filter \
-                 '{filter}' (should be 'name=value')"
+                "invalid argument \"{filter}\" for \"-f, --filter\" flag: bad format of filter (expected name=value)"
             ))
         })?;
         map.entry(key.trim().to_lowercase()).or_default().push(value.trim().to_owned());

@@ -80,8 +80,10 @@ fn aliases(program: &str, verb: &Verb) -> Vec<String> {
 
 /// What is said about a wrong command line.
 pub fn complaint(program: &str, name: &str, verb: &Verb, e: &CliError) -> String {
+    // docker has two forms of this sentence, and scripts look for either.
+    let word = if e.to_string().contains("requires at least") { "See" } else { "Run" };
     format!(
-        "{e}\n\n{}\n\nRun '{program} {name} --help' for more information",
+        "{e}\n\n{}\n\n{word} '{program} {name} --help' for more information",
         usage(program, name, verb)
     )
 }
@@ -154,8 +156,12 @@ pub fn unknown(program: &str, group: Option<&str>, word: &str) -> String {
             format!("\n\nDid you mean:\n{}", lines.join("\n"))
         }
     };
+    let usage = match (group, hint.is_empty()) {
+        (Some(_), true) => format!("\n\nUsage:  {path}"),
+        _ => String::new(),
+    };
     format!(
-        "{program}: unknown command: {path} {word}{hint}\n\nRun '{path} --help' for more information"
+        "{program}: unknown command: {path} {word}{hint}{usage}\n\nRun '{path} --help' for more information"
     )
 }
 

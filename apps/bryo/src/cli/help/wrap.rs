@@ -70,10 +70,10 @@ mod tests {
         ];
         assert_eq!(
             layout(&[FLAGS], 59),
-            "  -l, --latest        Show the latest created container\n\
-             \x20                     (includes all states)\n\
-             \x20 -t, --timeout int   Seconds to wait before killing the\n\
-             \x20                     container\n"
+            "  -l, --latest        Show the latest created\n\
+             \x20                     container (includes all states)\n\
+             \x20 -t, --timeout int   Seconds to wait before killing\n\
+             \x20                     the container\n"
         );
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::error::{CliError, Result};
 use super::super::flags::Parsed;
-use super::{mounts, ports, values};
+use super::{checks, mounts, ports, values};
 
 /// What of the container's streams the user is connected to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,8 +28,7 @@ pub fn attach(p: &Parsed) -> Result<Attach> {
         if !list.is_empty() {
             return Err(CliError::new(
                 "conflicting options: cannot specify both --attach and --detach",
-            )
-            .with_code(125));
+            ));
         }
         return Ok(Attach::default());
     }
@@ -55,6 +54,7 @@ pub fn attach(p: &Parsed) -> Result<Attach> {
 
 /// The whole body.
 pub fn body(p: &Parsed, attach: Attach, size: Option<(u16, u16)>) -> Result<CreateRequest> {
+    checks::values(p)?;
     let (image, command) = p.args.split_first().ok_or_else(|| CliError::new("no image"))?;
     let (port_bindings, exposed) = ports::ports(&p.all("publish"), &p.all("expose"))?;
     let (binds, anonymous) = mounts::volumes(&p.all("volume"))?;
@@ -103,9 +103,7 @@ fn health(p: &Parsed) -> Result<Option<HealthConfig>> {
     .any(|flag| p.has(flag));
     if p.is("no-healthcheck") {
         if given {
-            return Err(
-                CliError::new("--no-healthcheck conflicts with --health-* options").with_code(125)
-            );
+            return Err(CliError::config("--no-healthcheck conflicts with --health-* options"));
         }
         return Ok(Some(HealthConfig { test: vec!["NONE".to_owned()], ..Default::default() }));
     }
@@ -137,8 +135,9 @@ fn host(p: &Parsed, size: Option<(u16, u16)>) -> Result<HostConfig> {
     let mount_list = p.all("mount");
     let restart_policy = values::restart(p.get("restart").unwrap_or("no"))?;
     if p.is("rm") && !matches!(restart_policy.name.as_str(), "" | "no") {
-        return Err(CliError::new("conflicting options: cannot specify both --restart and --rm")
-            .with_code(125));
+        return Err(CliError::config(
+            "conflicting options: cannot specify both --restart and --rm",
+        ));
     }
     let (rows, columns) = size.unwrap_or_default();
     Ok(HostConfig {
@@ -195,15 +194,18 @@ pub fn resources(p: &Parsed) -> Result<Resources> {
         Some("-1") => -1,
         other => values::bytes("--memory-swap", other)?,
     };
-    let gpus = p.get("gpus").map(|_| {
-        json!([{ "Driver": "", "Count": -1, "DeviceIDs": null, "Capabilities": [["gpu"]], "Options": {} }])
-    });
+    let gpus = p.get("gpus").map(checks::gpus).transpose()?;
     Ok(Resources {
         cpu_shares: number("cpu-shares")?,
         memory: values::bytes("-m, --memory", p.get("memory"))?,
         nano_cpus: values::nano_cpus(p.get("cpus"))?,
         cgroup_parent: p.text("cgroup-parent"),
         blkio_weight: p.number("blkio-weight")?.unwrap_or_default(),
+        blkio_weight_device: checks::weights(p)?,
+        blkio_device_read_bps: checks::throttles(p, "device-read-bps", true)?,
+        blkio_device_write_bps: checks::throttles(p, "device-write-bps", true)?,
+        blkio_device_read_iops: checks::throttles(p, "device-read-iops", false)?,
+        blkio_device_write_iops: checks::throttles(p, "device-write-iops", false)?,
         cpu_period: number("cpu-period")?,
         cpu_quota: number("cpu-quota")?,
         cpu_realtime_period: number("cpu-rt-period")?,

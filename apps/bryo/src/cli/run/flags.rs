@@ -89,6 +89,7 @@ pub const COMMON: &[Flag] = &[
         "duration",
         "Maximum time to allow one check to run (ms|s|m|h) (default 0s)",
     ),
+    switch("help", None, "Print usage"),
     value("hostname", Some('h'), "string", "Container host name"),
     switch(
         "init",

@@ -5,6 +5,7 @@
 //! 127 when the program cannot be run or is not there.
 
 mod body;
+mod checks;
 pub mod flags;
 mod mounts;
 mod ports;
@@ -34,7 +35,9 @@ pub async fn run(context: Context, p: Parsed) -> Result<u8> {
     if p.is("tty") && attach.stdin && !terminal::stdin_is_terminal() {
         return Err(CliError::new("the input device is not a TTY"));
     }
-    let id = create_container(&context, &p, attach).await?;
+    let id = create_container(&context, &p, attach)
+        .await
+        .map_err(|e| if e.is_usage() || e.is_config() { e } else { e.with_code(125) })?;
     let connect = attach.stdin || attach.stdout || attach.stderr;
     if !connect {
         start(&context, &id).await?;
@@ -207,7 +210,7 @@ pub async fn start(context: &Context, id: &str) -> Result<()> {
 async fn create_container(context: &Context, p: &Parsed, attach: Attach) -> Result<String> {
     let policy = p.get("pull").unwrap_or("missing");
     if !matches!(policy, "always" | "missing" | "never" | "") {
-        return Err(CliError::usage(format!(
+        return Err(CliError::config(format!(
             "invalid pull option: '{policy}': must be one of \"always\", \"missing\" or \"never\""
         )));
     }
@@ -216,6 +219,7 @@ async fn create_container(context: &Context, p: &Parsed, attach: Attach) -> Resu
     let cidfile = cid_file(p)?;
     let image = body.config.image.clone();
     let platform = platform(p);
+    pull::check(&image)?;
     let fetch = || pull::to_stderr(context, &image, &platform, p.is("quiet"));
     if policy == "always" {
         fetch().await?;
@@ -235,14 +239,13 @@ async fn create_container(context: &Context, p: &Parsed, attach: Attach) -> Resu
             context.client.post_json::<_, CreateResponse>(&path, &body).await
         }
         other => other,
-    }
-    .map_err(|e| e.with_code(125))?;
+    }?;
     for warning in &created.warnings {
         eprintln!("WARNING: {warning}");
     }
     if let Some(path) = cidfile {
         std::fs::write(&path, &created.id).map_err(|e| {
-            CliError::new(format!("failed to write the container ID to {path}: {e}")).with_code(125)
+            CliError::new(format!("failed to write the container ID to {path}: {e}"))
         })?;
     }
     Ok(created.id)
@@ -261,12 +264,19 @@ fn platform(p: &Parsed) -> String {
 
 /// The file for the id must not be there yet.
 fn cid_file(p: &Parsed) -> Result<Option<String>> {
-    let Some(path) = p.get("cidfile") else { return Ok(None) };
+    let Some(path) = p.get("cidfile").filter(|path| !path.is_empty()) else { return Ok(None) };
     if std::path::Path::new(path).exists() {
         return Err(CliError::new(format!(
             "container ID file found, make sure the other container isn't running or delete {path}"
-        ))
-        .with_code(125));
+        )));
     }
+    std::fs::File::create_new(path).map_err(|e| {
+        let why = match e.kind() {
+            std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+            std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            _ => e.to_string(),
+        };
+        CliError::new(format!("failed to create the container ID file: open {path}: {why}"))
+    })?;
     Ok(Some(path.to_owned()))
 }

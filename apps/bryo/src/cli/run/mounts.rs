@@ -53,6 +53,14 @@ pub fn mount(text: &str) -> Result<Mount> {
             Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
             None => (field.to_ascii_lowercase(), None),
         };
+        if value.is_none()
+            && !matches!(
+                key.as_str(),
+                "readonly" | "ro" | "volume-nocopy" | "bind-nonrecursive" | "bind-create-src"
+            )
+        {
+            return Err(invalid(format!("invalid field '{field}' must be a key=value pair")));
+        }
         set(&mut mount, &mut parts, &key, value).map_err(invalid)?;
     }
     if mount.r#type == "bind" && !mount.source.is_empty() {
@@ -148,7 +156,7 @@ fn set(mount: &mut Mount, parts: &mut Parts, key: &str, value: Option<&str>) -> 
 }
 
 /// Fields between commas; quotes keep commas.
-fn csv(text: &str) -> Vec<String> {
+pub fn csv(text: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
     for c in text.chars() {

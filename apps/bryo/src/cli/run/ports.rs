@@ -17,7 +17,11 @@ pub fn ports(publish: &[String], expose: &[String]) -> Result<(PortMap, Vec<Stri
         }
     }
     for text in expose {
-        let invalid = || invalid(text, "--expose");
+        let invalid = || {
+            CliError::config(format!(
+                "invalid range format for --expose: {text}, error: strconv.ParseUint: parsing \"{text}\": invalid syntax"
+            ))
+        };
         let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
         let (first, last) = range(numbers).ok_or_else(invalid)?;
         exposed.extend((first..=last).map(|port| format!("{port}/{protocol}")));
@@ -28,15 +32,12 @@ pub fn ports(publish: &[String], expose: &[String]) -> Result<(PortMap, Vec<Stri
 }
 
 fn published(text: &str) -> Result<Vec<(String, PortBinding)>> {
-    let invalid = || invalid(text, "-p, --publish");
     let (address, protocol) = match text.rsplit_once('/') {
         Some((address, protocol)) => (address, protocol.to_ascii_lowercase()),
         None => (text, "tcp".to_owned()),
     };
     if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
-        return Err(CliError::usage(format!(
-            "invalid argument \"{text}\" for \"-p, --publish\" flag: invalid proto: {protocol}"
-        )));
+        return Err(CliError::config(format!("invalid proto: {protocol}")));
     }
     let (rest, container) = match address.rsplit_once(':') {
         Some((rest, container)) => (rest, container),
@@ -47,17 +48,19 @@ fn published(text: &str) -> Result<Vec<(String, PortBinding)>> {
         None => ("", rest),
     };
     if !host_ip.is_empty() && host_ip.parse::<std::net::IpAddr>().is_err() {
-        return Err(CliError::usage(format!(
-            "invalid argument \"{text}\" for \"-p, --publish\" flag: invalid IP address: {host_ip}"
-        )));
+        return Err(CliError::config(format!("invalid IP address: {host_ip}")));
     }
-    let (first, last) = range(container).ok_or_else(invalid)?;
+    if container.is_empty() {
+        return Err(CliError::config(format!("no port specified: {text}<empty>")));
+    }
+    let invalid = |what: &str, text: &str| CliError::config(format!("invalid {what}: {text}"));
+    let (first, last) = range(container).ok_or_else(|| invalid("containerPort", container))?;
     let binding = |host_port: String| PortBinding { host_ip: host_ip.to_owned(), host_port };
     let key = |port: u16| format!("{port}/{protocol}");
     if host.is_empty() {
         return Ok((first..=last).map(|port| (key(port), binding(String::new()))).collect());
     }
-    let (host_first, host_last) = range(host).ok_or_else(invalid)?;
+    let (host_first, host_last) = range(host).ok_or_else(|| invalid("hostPort", host))?;
     if last - first == host_last - host_first {
         let hosts = host_first..=host_last;
         return Ok((first..=last)
@@ -69,9 +72,8 @@ fn published(text: &str) -> Result<Vec<(String, PortBinding)>> {
     if first == last {
         return Ok(vec![(key(first), binding(format!("{host_first}-{host_last}")))]);
     }
-    Err(CliError::usage(format!(
-        "invalid argument \"{text}\" for \"-p, --publish\" flag: invalid ranges specified for \
-         container and host Ports: {container} and {host}"
+    Err(CliError::config(format!(
+        "invalid ranges specified for container and host Ports: {container} and {host}"
     )))
 }
 
@@ -79,12 +81,6 @@ fn range(text: &str) -> Option<(u16, u16)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (first.parse().ok()?, last.parse().ok()?);
     (first <= last).then_some((first, last))
-}
-
-fn invalid(text: &str, flag: &str) -> CliError {
-    CliError::usage(format!(
-        "invalid argument \"{text}\" for \"{flag}\" flag: invalid containerPort: {text}"
-    ))
 }
 
 #[cfg(test)]

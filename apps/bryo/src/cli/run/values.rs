@@ -91,7 +91,7 @@ pub fn restart(text: &str) -> Result<docker::RestartPolicy> {
         None => (text, 0),
         Some((name, count)) => {
             let count = count.parse().map_err(|_| {
-                CliError::usage(
+                CliError::config(
                     "invalid restart policy format: maximum retry count must be an integer",
                 )
             })?;
@@ -144,10 +144,9 @@ pub fn environment(files: &[String], values: &[String]) -> Result<Vec<String>> {
                 None => (line.as_str(), std::env::var(&line).ok().map(|v| format!("{line}={v}"))),
             };
             if name.is_empty() || name.contains(char::is_whitespace) {
-                return Err(CliError::new(format!(
+                return Err(CliError::config(format!(
                     "invalid environment file: {file}: variable '{name}' contains whitespaces"
-                ))
-                .with_code(125));
+                )));
             }
             list.extend(value);
         }
@@ -182,9 +181,10 @@ fn lines(file: &str) -> Result<Vec<String>> {
     let text = std::fs::read_to_string(file).map_err(|e| {
         let why = match e.kind() {
             std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+            std::io::ErrorKind::IsADirectory => "is a directory".to_owned(),
             _ => e.to_string(),
         };
-        CliError::new(format!("open {file}: {why}")).with_code(125)
+        CliError::config(format!("open {file}: {why}"))
     })?;
     let text = text.trim_start_matches('\u{feff}');
     let lines = text.lines().map(str::trim_start);
@@ -197,21 +197,18 @@ pub fn security_options(list: &[String]) -> Result<Vec<String>> {
         .map(|option| match option.strip_prefix("seccomp=").or(option.strip_prefix("seccomp:")) {
             Some(path) if path != "unconfined" && path != "builtin" && Path::new(path).exists() => {
                 let text = std::fs::read_to_string(path).map_err(|e| {
-                    CliError::new(format!("opening seccomp profile ({path}) failed: {e}"))
-                        .with_code(125)
+                    CliError::config(format!("opening seccomp profile ({path}) failed: {e}"))
                 })?;
                 let profile: serde_json::Value = serde_json::from_str(&text).map_err(|e| {
-                    CliError::new(format!(
+                    CliError::config(format!(
                         "compacting json for seccomp profile ({path}) failed: {e}"
                     ))
-                    .with_code(125)
                 })?;
                 Ok(format!("seccomp={profile}"))
             }
-            Some(path) if path != "unconfined" && path != "builtin" => Err(CliError::new(format!(
+            Some(path) if path != "unconfined" && path != "builtin" => Err(CliError::config(format!(
                 "opening seccomp profile ({path}) failed: open {path}: no such file or directory"
-            ))
-            .with_code(125)),
+            ))),
             _ => Ok(option.clone()),
         })
         .collect()

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::functions;
 use super::parser::{Base, Expr, Node, Pipeline};
-use super::print::print;
+use super::print::{self, print};
 
 /// Renders a template.
 pub fn render(nodes: &[Node], data: &Value) -> Result<String, String> {
@@ -30,7 +30,9 @@ impl State {
             Node::Print(pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
                 if pipeline.declares.is_empty() {
-                    self.out.push_str(&print(&value));
+                    let text =
+                        if value.is_null() { print::null(field(pipeline)) } else { print(&value) };
+                    self.out.push_str(&text);
                 }
             }
             Node::If { pipeline, with, then, otherwise } => {
@@ -62,7 +64,14 @@ impl State {
             }
             Value::Object(map) => map.into_iter().map(|(k, v)| (k.into(), v)).collect(),
             Value::Null => Vec::new(),
-            other => return Err(format!("range can't iterate over {}", print(&other))),
+            other => {
+                let why = format!("range can't iterate over {}", print(&other));
+                let first = pipeline.commands.first().map(Vec::as_slice).unwrap_or_default();
+                return Err(match first.first() {
+                    Some(expr) => failed(expr, first, &why),
+                    None => why,
+                });
+            }
         };
         if items.is_empty() {
             return self.nodes(otherwise, dot);
@@ -110,7 +119,7 @@ impl State {
             rest.iter().map(|word| self.operand(word, dot)).collect::<Result<Vec<_>, _>>()?;
         args.extend(piped);
         if let Base::Function(name) = &first.base {
-            let value = functions::call(name, &args)?;
+            let value = functions::call(name, &args).map_err(|why| failed(first, words, &why))?;
             return fields(value, first);
         }
         if args.is_empty() {
@@ -129,6 +138,8 @@ impl State {
         };
         let labels = dot.get(super::super::format::LABELS);
         match labels {
+            // The row of titles: the column is called by the label's key.
+            Some(Value::Bool(true)) if name == "Label" => Ok(Value::String(key.clone())),
             Some(labels) if name == "Label" => {
                 Ok(labels.get(key).cloned().unwrap_or_else(|| Value::String(String::new())))
             }
@@ -143,7 +154,8 @@ impl State {
         let base = match &expr.base {
             Base::Dot => dot.clone(),
             Base::Value(value) => value.clone(),
-            Base::Function(name) => functions::call(name, &[])?,
+            Base::Function(name) => functions::call(name, &[])
+                .map_err(|why| failed(expr, std::slice::from_ref(expr), &why))?,
             Base::Nested(pipeline) => self.pipeline(pipeline, dot)?,
             Base::Variable(name) => self
                 .variables
@@ -157,6 +169,19 @@ impl State {
     }
 }
 
+/// The field that a pipeline shows, if it is no more than that.
+fn field(pipeline: &Pipeline) -> Option<&str> {
+    match pipeline.commands.as_slice() {
+        [command] => match command.as_slice() {
+            [Expr { base: Base::Dot | Base::Variable(_), fields, .. }] => {
+                fields.last().map(String::as_str)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Takes the fields of an operand, one after the other.
 fn fields(mut value: Value, expr: &Expr) -> Result<Value, String> {
     for (i, name) in expr.fields.iter().enumerate() {
@@ -166,7 +191,7 @@ fn fields(mut value: Value, expr: &Expr) -> Result<Value, String> {
             expr.at + before
         };
         value = match value {
-            Value::Object(mut map) => map.remove(name).ok_or_else(|| {
+            Value::Object(map) => entry(map, name).ok_or_else(|| {
                 format!(
                     ":1:{}: executing \"\" at <.{}>: map has no entry for key \"{name}\"",
                     start(),
@@ -180,15 +205,56 @@ fn fields(mut value: Value, expr: &Expr) -> Result<Value, String> {
                     chain()
                 ));
             }
-            other => {
+            _ => {
                 return Err(format!(
-                    ":1:{}: executing \"\" at <.{}>: can't evaluate field {name} in type {}",
+                    ":1:{}: executing \"\" at <.{}>: can't evaluate field {name} in type interface {{}}",
                     start(),
                     chain(),
-                    functions::type_name(&other)
                 ));
             }
         };
     }
     Ok(value)
+}
+
+/// A field of a map. Go's names of fields and their names in JSON differ in their capitals (`ID`, `Id`), and both are used; a
+/// field that lists do not print stands under a name that begins with a zero byte.
+fn entry(mut map: serde_json::Map<String, Value>, name: &str) -> Option<Value> {
+    if let Some(value) = map.remove(name) {
+        return Some(value);
+    }
+    let other = map.keys().find(|key| {
+        key.strip_prefix('\0') == Some(name)
+            || (key.eq_ignore_ascii_case(name) && name.starts_with(char::is_uppercase))
+    });
+    match other.cloned() {
+        Some(other) => map.remove(&other),
+        None => print::is_optional(name).then_some(Value::Null),
+    }
+}
+
+/// A failure of a command, in Go's form: where it stands, its text, and why.
+fn failed(first: &Expr, words: &[Expr], why: &str) -> String {
+    let text: Vec<String> = words.iter().map(source).collect();
+    format!(":1:{}: executing \"\" at <{}>: {why}", first.at, text.join(" "))
+}
+
+/// An operand as it was written.
+fn source(expr: &Expr) -> String {
+    let base = match &expr.base {
+        Base::Dot if expr.fields.is_empty() => ".".to_owned(),
+        Base::Dot => String::new(),
+        Base::Variable(name) => format!("${name}"),
+        Base::Function(name) => name.clone(),
+        Base::Value(value) => value.to_string(),
+        Base::Nested(pipeline) => {
+            let commands: Vec<String> = pipeline
+                .commands
+                .iter()
+                .map(|words| words.iter().map(source).collect::<Vec<_>>().join(" "))
+                .collect();
+            format!("({})", commands.join(" | "))
+        }
+    };
+    expr.fields.iter().fold(base, |text, field| format!("{text}.{field}"))
 }

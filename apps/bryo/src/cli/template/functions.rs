@@ -6,7 +6,13 @@ use serde_json::Value;
 
 use super::print::{json, print, quote};
 
-/// Calls a function.
+/// All functions: a name that is none of them makes a template invalid before it is filled.
+pub const NAMES: &[&str] = &[
+    "and", "eq", "ge", "gt", "index", "join", "json", "le", "len", "lower", "lt", "ne", "not",
+    "or", "pad", "print", "printf", "println", "slice", "split", "title", "truncate", "upper",
+];
+
+/// Calls a function; the error says only why.
 pub fn call(name: &str, args: &[Value]) -> Result<Value, String> {
     let text = |i: usize| args.get(i).map(print).unwrap_or_default();
     let number = |i: usize| args.get(i).and_then(Value::as_i64).unwrap_or_default();
@@ -44,7 +50,7 @@ pub fn call(name: &str, args: &[Value]) -> Result<Value, String> {
         "and" => Ok(pick(args, |v| !truth(v))),
         "or" => Ok(pick(args, truth)),
         "not" => one(name, args).map(|v| (!truth(v)).into()),
-        _ => Err(format!(":1: function \"{name}\" not defined")),
+        _ => Err(format!("function \"{name}\" not defined")),
     }
 }
 
@@ -75,15 +81,12 @@ pub fn type_name(value: &Value) -> &'static str {
 fn one<'a>(name: &str, args: &'a [Value]) -> Result<&'a Value, String> {
     match args {
         [only] => Ok(only),
-        _ => Err(format!(
-            ":1: executing \"\" at <{name}>: wrong number of args for {name}: want 1 got {}",
-            args.len()
-        )),
+        _ => Err(format!("wrong number of args for {name}: want 1 got {}", args.len())),
     }
 }
 
 fn wrong(name: &str, what: &str) -> String {
-    format!(":1: executing \"\" at <{name}>: error calling {name}: it takes {what}")
+    format!("error calling {name}: it takes {what}")
 }
 
 /// The first value that decides, else the last.
@@ -116,10 +119,7 @@ fn length(value: &Value) -> Result<Value, String> {
         Value::Array(list) => Ok(list.len().into()),
         Value::Object(map) => Ok(map.len().into()),
         Value::Null => Ok(0.into()),
-        other => Err(format!(
-            ":1: executing \"\" at <len>: error calling len: len of type {}",
-            type_name(other)
-        )),
+        other => Err(format!("error calling len: len of type {}", type_name(other))),
     }
 }
 
@@ -127,8 +127,7 @@ fn index(args: &[Value]) -> Result<Value, String> {
     let Some((first, keys)) = args.split_first() else {
         return Err(wrong("index", "a value and keys"));
     };
-    let failed =
-        |why: String| Err(format!(":1: executing \"\" at <index>: error calling index: {why}"));
+    let failed = |why: String| Err(format!("error calling index: {why}"));
     let mut value = first.clone();
     for key in keys {
         value = match (&value, key) {
@@ -170,7 +169,7 @@ fn slice(args: &[Value]) -> Result<Value, String> {
 
 fn compare(args: &[Value], wanted: impl Fn(Ordering) -> bool) -> Result<Value, String> {
     let Some((first, rest)) = args.split_first().filter(|(_, rest)| !rest.is_empty()) else {
-        return Err(":1: missing argument for comparison".to_owned());
+        return Err("missing argument for comparison".to_owned());
     };
     let order = |other: &Value| match (first, other) {
         (Value::Number(a), Value::Number(b)) => {

@@ -33,6 +33,28 @@ pub enum Token {
     Space,
 }
 
+impl std::fmt::Display for Token {
+    /// As Go quotes it in its complaints.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Token::Field(name) => write!(f, "\".{name}\""),
+            Token::Dot => f.write_str("\".\""),
+            Token::Variable(name) => write!(f, "\"${name}\""),
+            Token::Word(word) => write!(f, "<{word}>"),
+            Token::Text(text) => write!(f, "{text:?}"),
+            Token::Int(n) => write!(f, "\"{n}\""),
+            Token::Float(n) => write!(f, "\"{n}\""),
+            Token::Pipe => f.write_str("\"|\""),
+            Token::Open => f.write_str("\"(\""),
+            Token::Close => f.write_str("\")\""),
+            Token::Declare => f.write_str("\":=\""),
+            Token::Assign => f.write_str("\"=\""),
+            Token::Comma => f.write_str("\",\""),
+            Token::Space => f.write_str("\" \""),
+        }
+    }
+}
+
 /// A token and where it begins in the template, in bytes.
 pub type Placed = (Token, usize);
 

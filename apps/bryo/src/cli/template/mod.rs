@@ -37,6 +37,8 @@ impl Template {
     }
 }
 
+pub use print::json;
+
 /// Text as a JSON string in Go's spelling.
 pub fn json_text(text: &str) -> String {
     print::quote(text)

@@ -1,5 +1,6 @@
 //! From text to a tree.
 
+use super::functions;
 use super::lexer::{Placed, Token, tokens};
 
 /// A piece of a template.
@@ -205,7 +206,7 @@ fn pipeline(tokens: &[Placed]) -> Result<Pipeline, String> {
     let pipeline = parser.pipeline()?;
     match parser.peek() {
         None => Ok(pipeline),
-        Some(token) => Err(format!("unexpected {token:?} in command")),
+        Some(token) => Err(format!("unexpected {token} in command")),
     }
 }
 
@@ -294,7 +295,8 @@ impl Parser<'_> {
                 "true" => Base::Value(true.into()),
                 "false" => Base::Value(false.into()),
                 "nil" => Base::Value(serde_json::Value::Null),
-                _ => Base::Function(word),
+                _ if functions::NAMES.contains(&word.as_str()) => Base::Function(word),
+                _ => return Err(format!("function \"{word}\" not defined")),
             },
             Token::Open => {
                 let inner = self.pipeline()?;
@@ -304,7 +306,7 @@ impl Parser<'_> {
                 self.next += 1;
                 Base::Nested(inner)
             }
-            other => return Err(format!("unexpected {other:?} in operand")),
+            other => return Err(format!("unexpected {other} in operand")),
         };
         while let Some(Token::Field(name)) = self.peek() {
             fields.push(name.clone());

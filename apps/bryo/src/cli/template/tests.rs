@@ -33,7 +33,7 @@ fn usual_templates() {
         (r#"{{index .Config.Labels "none"}}"#, ""),
         (
             "{{json .State}}",
-            r#"{"ExitCode":0,"OOMKilled":false,"Running":true,"Status":"running"}"#,
+            r#"{"Status":"running","Running":true,"OOMKilled":false,"ExitCode":0}"#,
         ),
         ("{{.Config.Env}}", "[A=b C=d]"),
         ("{{.Config.Labels}}", "map[com.x/y:z]"),

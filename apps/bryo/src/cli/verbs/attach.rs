@@ -9,7 +9,6 @@ use super::super::flags::{DETACH_KEYS, Flag, Parsed, switch, value};
 use super::super::run::{Attach, Attached, Wait, attached};
 use super::super::session::{self, Subject};
 use super::super::terminal;
-use super::for_each;
 
 /// Flags of `attach`.
 pub const FLAGS: &[Flag] = &[
@@ -33,10 +32,10 @@ pub async fn attach(context: Context, p: Parsed) -> Result<u8> {
     let client = &context.client;
     let container = inspect(&context, &name).await?;
     if !container.state.running {
-        return Err(CliError::new("cannot attach to a stopped container, start it first"));
+        return Err(CliError::new("You cannot attach to a stopped container, start it first"));
     }
     if container.state.paused {
-        return Err(CliError::new("cannot attach to a paused container, unpause it first"));
+        return Err(CliError::new("You cannot attach to a paused container, unpause it first"));
     }
     let tty = container.config.tty;
     let input = container.config.open_stdin && !p.is("no-stdin");
@@ -77,13 +76,7 @@ pub async fn attach(context: Context, p: Parsed) -> Result<u8> {
 /// Starts containers; with `-a` or `-i` one, and stays with it.
 pub async fn start(context: Context, p: Parsed) -> Result<u8> {
     if !(p.is("attach") || p.is("interactive")) {
-        return for_each(&p.args, |name| {
-            let client = context.client.clone();
-            async move {
-                client.post(&format!("/containers/{}/start", segment(&name))).await.map(drop)
-            }
-        })
-        .await;
+        return start_each(&context, &p.args).await;
     }
     let [name] = p.args.as_slice() else {
         return Err(CliError::new("you cannot start and attach multiple containers at once"));
@@ -101,6 +94,23 @@ pub async fn start(context: Context, p: Parsed) -> Result<u8> {
         signals: !container.config.tty,
     };
     attached(&context, &container.id, &how).await
+}
+
+async fn start_each(context: &Context, names: &[String]) -> Result<u8> {
+    let mut failed = Vec::new();
+    for name in names {
+        match context.client.post(&format!("/containers/{}/start", segment(name))).await {
+            Ok(_) => println!("{name}"),
+            Err(e) => {
+                eprintln!("{e}");
+                failed.push(name.as_str());
+            }
+        }
+    }
+    if failed.is_empty() {
+        return Ok(0);
+    }
+    Err(CliError::new(format!("Error: failed to start containers: {}", failed.join(", "))))
 }
 
 /// A container.

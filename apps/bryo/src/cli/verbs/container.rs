@@ -20,8 +20,8 @@ pub const UPDATE: &[Flag] = &[
         "uint16",
         "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)",
     ),
-    value("cpu-period", None, "int", "Limit the CPU CFS (Completely Fair Scheduler) period"),
-    value("cpu-quota", None, "int", "Limit the CPU CFS (Completely Fair Scheduler) quota"),
+    value("cpu-period", None, "int", "Limit CPU CFS (Completely Fair Scheduler) period"),
+    value("cpu-quota", None, "int", "Limit CPU CFS (Completely Fair Scheduler) quota"),
     value("cpu-rt-period", None, "int", "Limit the CPU real-time period in microseconds"),
     value("cpu-rt-runtime", None, "int", "Limit the CPU real-time runtime in microseconds"),
     value("cpu-shares", Some('c'), "int", "CPU shares (relative weight)"),
@@ -49,7 +49,7 @@ pub async fn top(context: Context, p: Parsed) -> Result<u8> {
     let top: TopResponse = context.client.get(&path).await?;
     let mut lines = vec![top.titles.join("\t")];
     lines.extend(top.processes.iter().map(|row| row.join("\t")));
-    print!("{}", align(&lines));
+    print!("{}", align(&lines, 20));
     Ok(0)
 }
 
@@ -76,7 +76,7 @@ pub async fn port(context: Context, p: Parsed) -> Result<u8> {
             bindings.iter().for_each(|binding| println!("{}", host(binding)));
             Ok(0)
         }
-        _ => Err(CliError::new(format!("no public port '{key}' published for {name}"))),
+        _ => Err(CliError::new(format!("Error: No public port '{wanted}' published for {name}"))),
     }
 }
 

@@ -2,12 +2,14 @@
 
 use bryo_spec::docker::EventMessage;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::super::client::{self, JsonLines, chunks, query, request};
 use super::super::context::Context;
 use super::super::error::{CliError, Result};
 use super::super::flags::{FILTER, Flag, Parsed, plain_format, value};
 use super::super::template::Template;
+use super::inspect::BAD_TEMPLATE;
 use super::logs::timestamp;
 
 /// Its flags.
@@ -25,7 +27,12 @@ pub async fn events(context: Context, p: Parsed) -> Result<u8> {
         Some("json") => Some("{{json .}}"),
         Some(text) => Some(text),
     }
-    .map(|text| Template::parse(text).map_err(CliError::new))
+    .map(|text| {
+        Template::parse(text).map_err(|e| {
+            let e = e.replacen("template parsing error", "Error parsing format", 1);
+            CliError::new(e).with_code(BAD_TEMPLATE)
+        })
+    })
     .transpose()?;
     let mut pairs = Vec::new();
     for flag in ["since", "until"] {
@@ -39,13 +46,13 @@ pub async fn events(context: Context, p: Parsed) -> Result<u8> {
     let path = format!("/events{}", query(&pairs));
     let response = context.client.call(request(http::Method::GET, &path, client::empty())?).await?;
     let mut lines = JsonLines::new(chunks(response));
-    while let Some(event) = lines.next::<EventMessage>().await? {
+    while let Some(value) = lines.next::<Value>().await? {
         match &template {
-            None => println!("{}", line(&event)),
-            Some(template) => {
-                let value = serde_json::to_value(&event).unwrap_or_default();
-                println!("{}", template.render(&value).map_err(CliError::new)?);
+            None => {
+                let event = serde_json::from_value(value);
+                println!("{}", line(&event.map_err(|e| CliError::new(e.to_string()))?));
             }
+            Some(template) => println!("{}", template.render(&value).map_err(CliError::new)?),
         }
     }
     Ok(0)

@@ -10,7 +10,6 @@ use super::super::context::Context;
 use super::super::error::Result;
 use super::super::flags::{Flag, LIST_FORMAT, Parsed, platform, switch};
 use super::super::format::{Columns, ellipsis, print_list, short_id};
-use super::ps::created_at;
 
 /// Its flags.
 pub const FLAGS: &[Flag] = &[
@@ -23,16 +22,25 @@ pub const FLAGS: &[Flag] = &[
     switch("quiet", Some('q'), "Only show image IDs"),
 ];
 
+const TITLES: &[(&str, &str)] = &[
+    ("ID", "IMAGE"),
+    ("CreatedSince", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("CreatedBy", "CREATED BY"),
+    ("Size", "SIZE"),
+    ("Comment", "COMMENT"),
+];
+
 const COLUMNS: Columns = Columns {
+    kind: "*image.historyContext",
     default: "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
-    titles: &[
-        ("ID", "IMAGE"),
-        ("CreatedSince", "CREATED"),
-        ("CreatedAt", "CREATED AT"),
-        ("CreatedBy", "CREATED BY"),
-        ("Size", "SIZE"),
-        ("Comment", "COMMENT"),
-    ],
+    titles: TITLES,
+};
+
+const EXACT: Columns = Columns {
+    kind: "*image.historyContext",
+    default: "{{.ID}}\t{{.CreatedAt}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
+    titles: TITLES,
 };
 
 /// How an image came about, newest first.
@@ -57,14 +65,18 @@ pub async fn history(context: Context, p: Parsed) -> Result<u8> {
             let since = format!("{} ago", human_duration(now - item.created));
             json!({
                 "ID": id(item),
-                "CreatedSince": if human { since } else { created_at(item.created) },
-                "CreatedAt": created_at(item.created),
+                "CreatedSince": if human { since } else { rfc3339(item.created) },
+                "CreatedAt": rfc3339(item.created),
                 "CreatedBy": if full { by } else { ellipsis(&by, 45) },
                 "Size": if human { human_size(item.size, 3) } else { item.size.to_string() },
                 "Comment": item.comment,
             })
         })
         .collect();
-    print_list(&rows, p.get("format"), &COLUMNS)?;
+    print_list(&rows, p.get("format"), if human { &COLUMNS } else { &EXACT })?;
     Ok(0)
+}
+
+fn rfc3339(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map(|t| t.to_string()).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::client::{self, query, segment};
 use super::super::context::Context;
 use super::super::error::{CliError, Result};
-use super::super::flags::{FILTER, Flag, LIST_FORMAT, Parsed, list, switch};
+use super::super::flags::{FILTER, Flag, LIST_FORMAT, Parsed, many, switch};
 use super::super::format::{Columns, print_list, short_id};
 use super::super::pull;
 use super::ps::created_at;
@@ -29,14 +29,16 @@ pub const FLAGS: &[Flag] = &[
 pub const RMI: &[Flag] = &[
     switch("force", Some('f'), "Force removal of the image"),
     switch("no-prune", None, "Do not delete untagged parents"),
-    list(
+    many(
         "platform",
         None,
+        "strings",
         "Remove only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")",
     ),
 ];
 
-const TITLES: &[(&str, &str)] = &[
+/// Fields of a row and their titles.
+pub const TITLES: &[(&str, &str)] = &[
     ("ID", "IMAGE ID"),
     ("Repository", "REPOSITORY"),
     ("Tag", "TAG"),
@@ -51,11 +53,13 @@ const TITLES: &[(&str, &str)] = &[
 ];
 
 const DEFAULT: Columns = Columns {
+    kind: "*formatter.imageContext",
     default: "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
     titles: TITLES,
 };
 
 const WITH_DIGESTS: Columns = Columns {
+    kind: "*formatter.imageContext",
     default: "{{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
     titles: TITLES,
 };
@@ -78,19 +82,21 @@ pub async fn images(context: Context, p: Parsed) -> Result<u8> {
     let full = p.is("no-trunc");
     if p.is("quiet") && p.get("format").is_none() {
         for image in &images {
-            println!("{}", if full { &image.id } else { short_id(&image.id) });
+            let names = rows(image, full, false, 0).len();
+            let id = if full { &image.id } else { short_id(&image.id) };
+            (0..names).for_each(|_| println!("{id}"));
         }
         return Ok(0);
     }
     let now = Timestamp::now().as_second();
-    let rows: Vec<Value> =
-        images.iter().flat_map(|i| rows(i, full, p.is("digests"), now)).collect();
+    let digests = p.is("digests") || p.get("format").is_some_and(|f| f.contains(".Digest"));
+    let rows: Vec<Value> = images.iter().flat_map(|i| rows(i, full, digests, now)).collect();
     print_list(&rows, p.get("format"), if p.is("digests") { &WITH_DIGESTS } else { &DEFAULT })?;
     Ok(0)
 }
 
 /// A row for each tag; for each digest that no tag has, another.
-fn rows(image: &ImageSummary, full: bool, digests: bool, now: i64) -> Vec<Value> {
+pub fn rows(image: &ImageSummary, full: bool, digests: bool, now: i64) -> Vec<Value> {
     let tags = image.repo_tags.clone().unwrap_or_default();
     let with_digest = image.repo_digests.clone().unwrap_or_default();
     let digest_of = |repository: &str| {
@@ -109,9 +115,9 @@ fn rows(image: &ImageSummary, full: bool, digests: bool, now: i64) -> Vec<Value>
             "CreatedSince": if image.created <= 0 { "N/A".to_owned() } else { format!("{} ago", human_duration(now - image.created)) },
             "CreatedAt": created_at(image.created),
             "Size": human_size(image.size, 3),
-            "VirtualSize": human_size(image.size, 3),
-            "Containers": if image.containers < 0 { "N/A".to_owned() } else { image.containers.to_string() },
-            "SharedSize": u64::try_from(image.shared_size).map_or("N/A".to_owned(), |s| human_size(s, 3)),
+            "VirtualSize": human_size(image.size, 4),
+            "Containers": "N/A",
+            "SharedSize": "N/A",
             "UniqueSize": "N/A",
         })
     };
@@ -173,6 +179,12 @@ fn print_removed(body: &[u8]) -> Result<()> {
 /// Gives an image another name.
 pub async fn tag(context: Context, p: Parsed) -> Result<u8> {
     if let [source, target] = p.args.as_slice() {
+        let named = pull::check(target);
+        named.map_err(|e| {
+            CliError::new(format!(
+                "Error parsing reference: \"{target}\" is not a valid repository/tag: {e}"
+            ))
+        })?;
         let (repo, tag) = pull::split(target);
         let pairs = [("repo", repo.to_owned()), ("tag", tag.unwrap_or_default().to_owned())];
         context.client.post(&format!("/images/{}/tag{}", segment(source), query(&pairs))).await?;

@@ -9,7 +9,7 @@ use super::super::context::Context;
 use super::super::error::{CliError, Result};
 use super::super::flags::{Flag, Parsed, plain_format, platform, switch, value};
 use super::super::format::indent;
-use super::super::template::Template;
+use super::super::template::{Template, json};
 
 /// Flags of `inspect`.
 pub const FLAGS: &[Flag] = &[
@@ -41,6 +41,9 @@ pub const VOLUME: &[Flag] = &[plain_format(Some('f'))];
 
 const SIZE: Flag = switch("size", Some('s'), "Display total file sizes if the type is container");
 
+/// The exit code of a template that cannot be parsed.
+pub const BAD_TEMPLATE: u8 = 64;
+
 /// Kinds of thing, in the order in which a name is tried.
 const KINDS: [(&str, &str, &str); 4] = [
     ("container", "/containers/", "/json"),
@@ -58,7 +61,8 @@ pub async fn any(context: Context, p: Parsed) -> Result<u8> {
             inspect(context, p, Some(&kind)).await
         }
         Some(kind) => Err(CliError::new(format!(
-            "unknown type: \"{kind}\" (must be one of \"container\", \"image\", \"network\", \"volume\")"
+            "unknown type: \"{kind}\": must be one of \"config\", \"container\", \"image\", \"network\", \"node\", \
+             \"plugin\", \"secret\", \"service\", \"task\", \"volume\""
         ))),
     }
 }
@@ -85,11 +89,10 @@ pub async fn volume(context: Context, p: Parsed) -> Result<u8> {
 
 async fn inspect(context: Context, p: Parsed, kind: Option<&str>) -> Result<u8> {
     let template = match p.get("format") {
-        None | Some("") => None,
-        Some("json") => Some("{{json .}}"),
+        None | Some("" | "json") => None,
         Some(text) => Some(text),
     }
-    .map(|text| Template::parse(text).map_err(CliError::new))
+    .map(|text| Template::parse(text).map_err(|e| CliError::new(e).with_code(BAD_TEMPLATE)))
     .transpose()?;
     let mut found = Vec::new();
     let mut errors = Vec::new();
@@ -101,6 +104,10 @@ async fn inspect(context: Context, p: Parsed, kind: Option<&str>) -> Result<u8> 
     }
     let mut out = std::io::stdout().lock();
     match &template {
+        None if p.get("format") == Some("json") => {
+            let all: Vec<&str> = found.iter().map(|raw| raw.trim()).collect();
+            writeln!(out, "[{}]", all.join(","))?;
+        }
         None => write!(out, "{}", pretty(&found))?,
         Some(template) => {
             for raw in &found {
@@ -122,6 +129,26 @@ async fn inspect(context: Context, p: Parsed, kind: Option<&str>) -> Result<u8> 
     drop(out);
     errors.iter().for_each(|e| eprintln!("{e}"));
     Ok(u8::from(!errors.is_empty()))
+}
+
+/// Prints things that did not come from the daemon, as `inspect` prints those that did.
+pub fn print_objects(found: &[Value], format: Option<&str>) -> Result<()> {
+    let template = format.filter(|text| *text != "json").map(Template::parse).transpose();
+    let template = template.map_err(|e| CliError::new(e).with_code(BAD_TEMPLATE))?;
+    let raw: Vec<String> = found.iter().map(json).collect();
+    match template {
+        Some(template) => {
+            for value in found {
+                println!("{}", template.render(value).map_err(CliError::new)?);
+            }
+            if found.is_empty() {
+                println!();
+            }
+        }
+        None if format.is_some() => println!("[{}]", raw.join(",")),
+        None => print!("{}", pretty(&raw)),
+    }
+    Ok(())
 }
 
 /// The daemon's JSON of all that was found, as one indented list.
@@ -156,5 +183,5 @@ async fn find(context: &Context, name: &str, kind: Option<&str>, p: &Parsed) -> 
             Err(e) => return Err(e),
         }
     }
-    Err(CliError::new(format!("error: no such object: {name}")))
+    Err(CliError::new(format!("Error: No such object: {name}")))
 }

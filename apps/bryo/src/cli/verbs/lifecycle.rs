@@ -4,7 +4,7 @@ use bryo_spec::docker::WaitResponse;
 
 use super::super::client::{Client, query, segment};
 use super::super::context::Context;
-use super::super::error::Result;
+use super::super::error::{CliError, Result};
 use super::super::flags::{Flag, Parsed, switch, value};
 use super::{for_each, switches};
 
@@ -93,7 +93,11 @@ pub async fn wait(context: Context, p: Parsed) -> Result<u8> {
 pub async fn rename(context: Context, p: Parsed) -> Result<u8> {
     if let [old, new] = p.args.as_slice() {
         let query = query(&[("name", new.trim_start_matches('/').to_owned())]);
-        context.client.post(&format!("/containers/{}/rename{query}", segment(old))).await?;
+        let renamed =
+            context.client.post(&format!("/containers/{}/rename{query}", segment(old))).await;
+        renamed.map_err(|e| {
+            CliError::new(format!("{e}\nError: failed to rename container named {old}"))
+        })?;
     }
     Ok(0)
 }

@@ -3,7 +3,9 @@
 pub mod absent;
 mod attach;
 mod container;
+mod context;
 mod cp;
+mod df;
 mod events;
 mod exec;
 mod history;
@@ -11,9 +13,11 @@ mod images;
 mod info;
 mod inspect;
 mod lifecycle;
+mod login;
 mod logs;
 mod network;
 mod ps;
+mod stats;
 mod system;
 mod table;
 mod transfer;
@@ -98,6 +102,8 @@ where
     for arg in args {
         match each(arg.clone()).await {
             Ok(()) => println!("{arg}"),
+            // Nothing was there to do, and nothing is to be said.
+            Err(e) if e.code() == 0 => {}
             Err(e) => {
                 eprintln!("{e}");
                 code = e.code().max(1);

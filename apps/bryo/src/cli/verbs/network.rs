@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::client::{self, query, segment};
 use super::super::context::Context;
-use super::super::error::Result;
+use super::super::error::{CliError, Result};
 use super::super::flags::{Flag, LIST_FORMAT, Parsed, list, many, switch, value};
 use super::super::format::{Columns, LABELS, print_list, short_id};
 use super::super::run::values;
@@ -72,6 +72,7 @@ pub const DISCONNECT: &[Flag] =
     &[switch("force", Some('f'), "Force the container to disconnect from a network")];
 
 const COLUMNS: Columns = Columns {
+    kind: "*network.networkContext",
     default: "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}",
     titles: &[
         ("ID", "NETWORK ID"),
@@ -163,12 +164,21 @@ pub async fn ls(context: Context, p: Parsed) -> Result<u8> {
                 "IPv4": n.enable_ipv4.unwrap_or(true).to_string(),
                 "IPv6": n.enable_ipv6.to_string(),
                 "Internal": n.internal.to_string(),
-                "Labels": labels.join(","), "CreatedAt": n.created, LABELS: n.labels,
+                "Labels": labels.join(","), "CreatedAt": created(&n.created), LABELS: n.labels,
             })
         })
         .collect();
     print_list(&rows, p.get("format"), &COLUMNS)?;
     Ok(0)
+}
+
+/// A time as Go prints it.
+fn created(text: &str) -> String {
+    let time: Result<jiff::Timestamp, _> = text.parse();
+    time.map_or_else(
+        |_| text.to_owned(),
+        |t| t.strftime("%Y-%m-%d %H:%M:%S%.f +0000 UTC").to_string(),
+    )
 }
 
 /// Removes networks.
@@ -178,7 +188,7 @@ pub async fn rm(context: Context, p: Parsed) -> Result<u8> {
         let client = context.client.clone();
         async move {
             match client.delete(&format!("/networks/{}", segment(&name))).await {
-                Err(e) if force && e.status() == Some(404) => Ok(()),
+                Err(e) if force && e.status() == Some(404) => Err(CliError::exit(0)),
                 other => other.map(drop),
             }
         }

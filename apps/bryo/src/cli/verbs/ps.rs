@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::super::client::{self, query};
 use super::super::context::Context;
-use super::super::error::Result;
+use super::super::error::{CliError, Result};
 use super::super::flags::{FILTER, Flag, LIST_FORMAT, Parsed, switch, value};
 use super::super::format::{Columns, LABELS, ellipsis, print_list, short_id};
-use super::super::template::json_text;
+use super::super::template::{Template, json_text};
 
 /// Its flags.
 pub const FLAGS: &[Flag] = &[
@@ -29,7 +29,8 @@ pub const FLAGS: &[Flag] = &[
     switch("size", Some('s'), "Display total file sizes"),
 ];
 
-const TITLES: &[(&str, &str)] = &[
+/// Fields of a row and their titles.
+pub const TITLES: &[(&str, &str)] = &[
     ("ID", "CONTAINER ID"),
     ("Image", "IMAGE"),
     ("Command", "COMMAND"),
@@ -49,11 +50,13 @@ const TITLES: &[(&str, &str)] = &[
 ];
 
 const DEFAULT: Columns = Columns {
+    kind: "*formatter.ContainerContext",
     default: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}",
     titles: TITLES,
 };
 
 const WITH_SIZE: Columns = Columns {
+    kind: "*formatter.ContainerContext",
     default: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}\t{{.Size}}",
     titles: TITLES,
 };
@@ -61,7 +64,8 @@ const WITH_SIZE: Columns = Columns {
 /// Lists containers.
 pub async fn ps(context: Context, p: Parsed) -> Result<u8> {
     let mut pairs = Vec::new();
-    let size = p.is("size") || p.get("format").is_some_and(|f| f.contains(".Size"));
+    let size = p.is("size")
+        || p.get("format").is_some_and(|f| f.contains(".Size") || f.contains("json ."));
     if p.is("all") {
         pairs.push(("all", "1".to_owned()));
     }
@@ -75,9 +79,13 @@ pub async fn ps(context: Context, p: Parsed) -> Result<u8> {
     if let Some(filters) = client::filters(&p.all("filter"))? {
         pairs.push(("filters", filters));
     }
+    if let Some(format) = p.get("format").filter(|f| !matches!(*f, "json" | "table" | "")) {
+        check(format)?;
+    }
     let path = format!("/containers/json{}", query(&pairs));
     let containers: Vec<ContainerSummary> = context.client.get(&path).await?;
-    if p.is("quiet") && p.get("format").is_none() {
+    if p.is("quiet") {
+        ignored_format(&p);
         for c in &containers {
             println!("{}", if p.is("no-trunc") { &c.id } else { short_id(&c.id) });
         }
@@ -85,11 +93,32 @@ pub async fn ps(context: Context, p: Parsed) -> Result<u8> {
     }
     let now = Timestamp::now().as_second();
     let rows: Vec<Value> = containers.iter().map(|c| row(c, p.is("no-trunc"), now)).collect();
-    print_list(&rows, p.get("format"), if p.is("size") { &WITH_SIZE } else { &DEFAULT })?;
+    let columns = if p.is("size") { &WITH_SIZE } else { &DEFAULT };
+    print_list(&rows, p.get("format"), columns).map_err(|e| {
+        let e = e.to_string();
+        CliError::new(e.replacen("template parsing error", "failed to execute template", 1))
+    })?;
     Ok(0)
 }
 
-fn row(c: &ContainerSummary, full: bool, now: i64) -> Value {
+/// Refuses a template that is none before anything is asked for, in docker's words.
+fn check(format: &str) -> Result<()> {
+    let text = format.strip_prefix("table").unwrap_or(format);
+    let failed = |e: String| {
+        CliError::new(e.replacen("template parsing error", "failed to parse template", 1))
+    };
+    Template::parse(text).map(drop).map_err(failed)
+}
+
+/// docker's warning when `--quiet` makes a format useless.
+pub fn ignored_format(p: &Parsed) {
+    if p.get("format").is_some_and(|f| !f.is_empty()) {
+        eprintln!("WARNING: Ignoring custom format, because both --format and --quiet are set.");
+    }
+}
+
+/// A row of the list; `full` keeps ids and commands as they are.
+pub fn row(c: &ContainerSummary, full: bool, now: i64) -> Value {
     let command = if full { c.command.clone() } else { ellipsis(&c.command, 20) };
     let names: Vec<&str> = c
         .names
@@ -128,7 +157,8 @@ fn row(c: &ContainerSummary, full: bool, now: i64) -> Value {
         "Mounts": mounts.join(","),
         "LocalVolumes": c.mounts.iter().filter(|m| m.driver == "local").count().to_string(),
         "Networks": networks.join(","),
-        "HealthStatus": c.health.as_ref().map_or("none", |h| h.status.as_str()),
+        "Platform": null,
+        "\0HealthStatus": c.health.as_ref().map_or("none", |h| h.status.as_str()),
         LABELS: c.labels,
     })
 }

@@ -1,16 +1,14 @@
-//! `system df`, the prunes, `system dial-stdio`.
+//! The prunes, `system dial-stdio`.
 
 use bryo_spec::docker::units::human_size;
 use bryo_spec::docker::{
-    ContainersPruned, DiskUsage, ImageRemoved, ImagesPruned, NetworksPruned, VolumesPruned,
+    ContainersPruned, ImageRemoved, ImagesPruned, NetworksPruned, VolumesPruned,
 };
-use serde_json::{Value, json};
 
 use super::super::client::{filters, query};
 use super::super::context::Context;
 use super::super::error::{CliError, Result};
-use super::super::flags::{Flag, LIST_FORMAT, Parsed, many, switch};
-use super::super::format::{Columns, print_list};
+use super::super::flags::{Flag, Parsed, many, switch};
 use super::super::stdio;
 use super::confirm;
 
@@ -39,79 +37,6 @@ pub const SYSTEM_PRUNE: &[Flag] = &[
     switch("force", Some('f'), "Do not prompt for confirmation"),
     switch("volumes", None, "Prune anonymous volumes"),
 ];
-
-/// Flags of `system df`.
-pub const DF: &[Flag] =
-    &[LIST_FORMAT, switch("verbose", Some('v'), "Show detailed information on space usage")];
-
-const COLUMNS: Columns = Columns {
-    default: "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
-    titles: &[
-        ("Type", "TYPE"),
-        ("TotalCount", "TOTAL"),
-        ("Active", "ACTIVE"),
-        ("Size", "SIZE"),
-        ("Reclaimable", "RECLAIMABLE"),
-    ],
-};
-
-/// Who takes how much.
-pub async fn df(context: Context, p: Parsed) -> Result<u8> {
-    let verbose = if p.is("verbose") { "?verbose=1" } else { "" };
-    let usage: DiskUsage = context.client.get(&format!("/system/df{verbose}")).await?;
-    let row = |kind: &str, total: u64, active: u64, size: u64, reclaimable: u64| {
-        let share = reclaimable.saturating_mul(100).checked_div(size);
-        let share = share.map_or_else(String::new, |percent| format!(" ({percent}%)"));
-        json!({
-            "Type": kind,
-            "TotalCount": total.to_string(),
-            "Active": active.to_string(),
-            "Size": human_size(size, 4),
-            "Reclaimable": format!("{}{share}", human_size(reclaimable, 4)),
-        })
-    };
-    let rows: Vec<Value> = [
-        usage
-            .image_usage
-            .as_ref()
-            .map(|u| row("Images", u.total_count, u.active_count, u.total_size, u.reclaimable)),
-        usage
-            .container_usage
-            .as_ref()
-            .map(|u| row("Containers", u.total_count, u.active_count, u.total_size, u.reclaimable)),
-        usage.volume_usage.as_ref().map(|u| {
-            row("Local Volumes", u.total_count, u.active_count, u.total_size, u.reclaimable)
-        }),
-        usage.build_cache_usage.as_ref().map(|u| {
-            row("Build Cache", u.total_count, u.active_count, u.total_size, u.reclaimable)
-        }),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    print_list(&rows, p.get("format"), &COLUMNS)?;
-    if p.is("verbose") && p.get("format").is_none() {
-        details(&usage);
-    }
-    Ok(0)
-}
-
-/// Every single thing, for `-v`.
-fn details(usage: &DiskUsage) {
-    let images = usage.image_usage.iter().flat_map(|u| &u.items);
-    for image in images {
-        let names = image.repo_tags.clone().unwrap_or_default().join(", ");
-        println!("image      {:<12} {names}", human_size(image.size, 3));
-    }
-    for container in usage.container_usage.iter().flat_map(|u| &u.items) {
-        let size = human_size(container.size_rw.unwrap_or(0), 3);
-        println!("container  {size:<12} {}", container.names.join(", "));
-    }
-    for volume in usage.volume_usage.iter().flat_map(|u| &u.items) {
-        let size = volume.usage_data.as_ref().and_then(|u| u64::try_from(u.size).ok());
-        println!("volume     {:<12} {}", human_size(size.unwrap_or(0), 3), volume.name);
-    }
-}
 
 /// `container prune`.
 pub async fn container_prune(context: Context, p: Parsed) -> Result<u8> {
@@ -176,6 +101,11 @@ pub async fn prune(context: Context, p: Parsed) -> Result<u8> {
         true => "  - all images without at least one container associated to them\n",
         false => "  - all dangling images\n",
     };
+    warning += if p.is("all") { "  - all build cache\n" } else { "  - unused build cache\n" };
+    if p.has("filter") {
+        warning += "\n  Items to be pruned will be filtered with:\n";
+        warning += &p.all("filter").iter().map(|f| format!("  - {f}\n")).collect::<String>();
+    }
     if !confirm(p.is("force"), &warning)? {
         return Ok(0);
     }

@@ -30,6 +30,7 @@ pub const LS: &[Flag] = &[
 pub const RM: &[Flag] = &[switch("force", Some('f'), "Force the removal of one or more volumes")];
 
 const COLUMNS: Columns = Columns {
+    kind: "*formatter.volumeContext",
     default: "{{.Driver}}\t{{.Name}}",
     titles: &[
         ("Driver", "DRIVER"),
@@ -37,6 +38,11 @@ const COLUMNS: Columns = Columns {
         ("Scope", "SCOPE"),
         ("Mountpoint", "MOUNTPOINT"),
         ("Labels", "LABELS"),
+        ("Availability", "AVAILABILITY"),
+        ("Group", "GROUP"),
+        ("Links", "LINKS"),
+        ("Size", "SIZE"),
+        ("Status", "STATUS"),
     ],
 };
 
@@ -79,6 +85,11 @@ fn row(v: &Volume) -> Value {
         "Name": v.name,
         "Scope": v.scope,
         "Mountpoint": v.mountpoint,
+        "Availability": "N/A",
+        "Group": "N/A",
+        "Links": "N/A",
+        "Size": "N/A",
+        "Status": "N/A",
         "Labels": text.join(","),
         LABELS: labels,
     })

@@ -3,7 +3,7 @@
 use super::super::super::flags::Order::{FlagsFirst, Mixed};
 use super::super::super::run;
 use super::super::{
-    Verb, attach, container, cp, exec, inspect, lifecycle, logs, ps, system, transfer,
+    Verb, attach, container, cp, exec, inspect, lifecycle, logs, ps, stats, system, transfer,
 };
 use super::ANY;
 
@@ -135,6 +135,15 @@ pub fn containers() -> Vec<Verb> {
             FlagsFirst,
             (1, ANY),
             container::top
+        ),
+        verb!(
+            ["stats", "container stats"],
+            "[OPTIONS] [CONTAINER...]",
+            "Display a live stream of container(s) resource usage statistics",
+            [stats::FLAGS],
+            Mixed,
+            (0, ANY),
+            stats::stats
         ),
         verb!(
             ["port", "container port"],

@@ -18,6 +18,7 @@ macro_rules! verb {
     };
 }
 
+mod client;
 mod containers;
 mod others;
 
@@ -30,5 +31,7 @@ pub fn table() -> Vec<Verb> {
     table.extend(others::image_verbs());
     table.extend(others::volume_and_network());
     table.extend(others::whole_system());
+    table.extend(client::contexts());
+    table.extend(client::registries());
     table
 }

@@ -3,7 +3,7 @@
 use super::super::super::flags::Order::Mixed;
 use super::super::super::pull;
 use super::super::{
-    Verb, events, history, images, info, inspect, network, system, transfer, version, volume,
+    Verb, df, events, history, images, info, inspect, network, system, transfer, version, volume,
 };
 use super::ANY;
 
@@ -27,6 +27,15 @@ pub fn image_verbs() -> Vec<Verb> {
             Mixed,
             (1, 1),
             pull::pull
+        ),
+        verb!(
+            ["push", "image push"],
+            "[OPTIONS] NAME[:TAG]",
+            "Upload an image to a registry",
+            [pull::PUSH],
+            Mixed,
+            (1, 1),
+            pull::push
         ),
         verb!(
             ["rmi", "image rm", "image remove"],
@@ -251,10 +260,10 @@ pub fn whole_system() -> Vec<Verb> {
             ["system df"],
             "[OPTIONS]",
             "Show docker disk usage",
-            [system::DF],
+            [df::FLAGS],
             Mixed,
             (0, 0),
-            system::df
+            df::df
         ),
         verb!(
             ["system prune"],
