@@ -20,6 +20,7 @@ use crate::events::Events;
 use crate::exec::Execs;
 use crate::gate::Gate;
 use crate::info::Facts;
+use crate::metrics::Metrics;
 use crate::model::{EventKind, Filters};
 use crate::networks::{self, table::Table};
 use crate::records::Records;
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub networks: Table,
     pub volumes: Volumes,
     pub gate: Gate,
+    pub metrics: Metrics,
     pub shutting_down: AtomicBool,
     /// A random id, kept in the data root.
     pub id: String,
@@ -251,6 +253,7 @@ impl Prepared {
             networks: Table::default(),
             volumes,
             gate,
+            metrics: Metrics::new(settings.metrics),
             shutting_down: AtomicBool::new(false),
             id,
             limits: Support::without_cgroup(settings.emulate_limits),

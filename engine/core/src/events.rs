@@ -32,6 +32,8 @@ struct State {
     ring: VecDeque<Arc<Event>>,
     listeners: Vec<mpsc::Sender<Arc<Event>>>,
     last: i128,
+    /// Events so far.
+    count: u64,
 }
 
 impl Events {
@@ -47,6 +49,7 @@ impl Events {
         // Times differ, so that `since` an event's own time starts behind it.
         let time = now().max(state.last + 1);
         state.last = time;
+        state.count += 1;
         let event =
             Arc::new(Event { kind, action: action.into(), id: id.into(), attributes, time });
         if state.ring.len() == KEPT {
@@ -54,6 +57,11 @@ impl Events {
         }
         state.ring.push_back(event.clone());
         state.listeners.retain(|l| l.try_send(event.clone()).is_ok());
+    }
+
+    /// How many events there were.
+    pub(crate) fn count(&self) -> u64 {
+        lock(&self.state).count
     }
 
     /// How many listen.

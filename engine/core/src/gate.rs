@@ -37,6 +37,8 @@ pub(crate) enum Published {
 
 enum Job {
     Ready(oneshot::Sender<Result<(String, Option<String>)>>),
+    /// How many flows and published ports are open.
+    Open(oneshot::Sender<Result<(u64, usize)>>),
     Add(Network, oneshot::Sender<Result<()>>),
     Remove(String, oneshot::Sender<Result<()>>),
     Publish(Publication, oneshot::Sender<Result<Published>>),
@@ -94,6 +96,11 @@ impl Gate {
     /// Name of the data path, and why a lesser one is in use.
     pub(crate) async fn ready(&self) -> Result<(String, Option<String>)> {
         self.ask(Job::Ready).await
+    }
+
+    /// How many flows and how many published ports are open now.
+    pub(crate) async fn open_now(&self) -> Result<(u64, usize)> {
+        self.ask(Job::Open).await
     }
 
     /// Makes a bridge; again is no error.
@@ -201,6 +208,13 @@ impl Keeper {
                     Err(e) => Err(e),
                 };
                 let _ = reply.send(answer);
+            }
+            Job::Open(reply) => {
+                let _ = reply.send(match self.request(&Request::Describe).await {
+                    Ok(Reply::State { flows, publications, .. }) => Ok((flows, publications.len())),
+                    Ok(other) => Err(unexpected(&other)),
+                    Err(e) => Err(e),
+                });
             }
             Job::Add(network, reply) => {
                 if self.networks.get(&network.bridge) == Some(&network) && self.link.is_some() {

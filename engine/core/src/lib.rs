@@ -12,6 +12,7 @@ mod gate;
 mod images;
 mod info;
 mod link;
+mod metrics;
 pub mod model;
 mod names;
 mod networks;

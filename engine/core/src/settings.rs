@@ -96,6 +96,8 @@ pub struct Settings {
     pub seccomp_profile: Option<String>,
     /// Set no_new_privs in every container.
     pub no_new_privileges: bool,
+    /// Keep figures for [`crate::Engine::metrics`].
+    pub metrics: bool,
 }
 
 /// An external OCI runtime.

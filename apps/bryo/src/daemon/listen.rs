@@ -2,7 +2,7 @@
 //! and so that a socket that another daemon serves is found before anything is touched.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -18,6 +18,8 @@ use super::config::{Config, Host, Tls};
 pub struct Sockets {
     /// For the API, in the order of the hosts.
     pub listeners: Vec<Listener>,
+    /// For metrics, if they are on.
+    pub metrics: Option<TcpListener>,
     /// Socket files that are ours.
     pub files: SocketFiles,
 }
@@ -51,7 +53,8 @@ impl Drop for SocketFiles {
 
 /// Opens everything that the configuration names.
 pub fn open(config: &Config) -> Result<Sockets, SetupError> {
-    let mut sockets = Sockets { listeners: Vec::new(), files: SocketFiles::default() };
+    let metrics = config.metrics_addr.map(metrics).transpose()?;
+    let mut sockets = Sockets { listeners: Vec::new(), metrics, files: SocketFiles::default() };
     for host in &config.hosts {
         match host {
             Host::Unix(path) => {
@@ -80,6 +83,17 @@ pub fn open(config: &Config) -> Result<Sockets, SetupError> {
         }
     }
     Ok(sockets)
+}
+
+/// A listener that only tells figures.
+fn metrics(address: SocketAddr) -> Result<TcpListener, SetupError> {
+    if !address.ip().is_loopback() {
+        tracing::warn!("metrics are served on {address}: everybody who reaches it may read them");
+    }
+    TcpListener::bind(address).map_err(|e| {
+        let mend = format!("ss -ltnp 'sport = :{}'", address.port());
+        refused(&format!("the metrics address {address}"), &e, &mend)
+    })
 }
 
 fn with_tls(listener: TcpListener, files: &Tls) -> Result<Listener, SetupError> {

@@ -62,6 +62,10 @@ async fn life(service: Service<'_>) -> Result<(), SetupError> {
     let stop = CancellationToken::new();
     let options = bryo_api::Options { stop: stop.clone(), ..bryo_api::Options::default() };
     let mut api = tokio::spawn(bryo_api::serve(engine.clone(), service.sockets.listeners, options));
+    if let Some(listener) = service.sockets.metrics {
+        let options = bryo_api::Options { stop: stop.clone(), ..bryo_api::Options::default() };
+        tokio::spawn(bryo_api::metrics::serve(engine.clone(), listener, options));
+    }
     notify.ready();
     tracing::info!("serving the API on {:?}", service.config.hosts);
     let mut result = Ok(());

@@ -52,6 +52,7 @@ pub fn settings(
         host_resolv_conf: resolv_conf(),
         seccomp_profile: config.seccomp_profile.clone(),
         no_new_privileges: config.no_new_privileges,
+        metrics: config.metrics_addr.is_some(),
     }
 }
 

@@ -29,8 +29,12 @@ use std::sync::Arc;
 
 use bryo_core::Engine;
 
+pub(crate) use self::http::connection::Answers;
+pub(crate) use self::http::hijack::Hijacker;
+pub(crate) use self::http::server::run;
 pub use self::http::server::{Listener, Options};
 pub use self::http::tls;
+pub(crate) use self::reply::{Reply, typed_text};
 
 /// The version of Docker whose behaviour the answers follow; clients compare it with versions of Docker.
 ///
@@ -45,5 +49,5 @@ pub async fn serve(
     options: Options,
 ) -> std::io::Result<()> {
     let door = Arc::new(router::Door::new(engine));
-    http::server::run(door, listeners, options).await
+    run(door, listeners, options).await
 }

@@ -55,6 +55,11 @@ pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Reply {
     with_type(status, "text/plain; charset=utf-8", full(text))
 }
 
+/// Text of a kind.
+pub fn typed_text(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Reply {
+    with_type(status, kind, full(text))
+}
+
 /// A stream of bytes; the headers go out before its first item is there.
 pub fn stream<S>(content_type: &'static str, stream: S) -> Reply
 where

@@ -13,6 +13,7 @@ use crate::{ErrorKind, Result};
 impl Engine {
     /// Makes an image of it; the result is the image's id.
     pub async fn commit(&self, r: &str, options: CommitOptions) -> Result<String> {
+        let began = std::time::Instant::now();
         let snapshot = self.inner().registry.find(r)?.snapshot();
         let reference = reference(&options)?;
         // Where nothing can freeze it, the files are taken as they are, as with `--pause=false`.
@@ -56,6 +57,9 @@ impl Engine {
                 Ok(image_id)
             })
             .await;
+        if made.is_ok() {
+            self.inner().metrics.action("commit", began);
+        }
         if paused {
             match self.unpause(&id).await {
                 Err(e) if e.kind() != ErrorKind::NotFound => {

@@ -25,7 +25,10 @@ impl Engine {
     /// What differs from the image.
     pub async fn changes(&self, r: &str) -> Result<Vec<Change>> {
         let snapshot = self.inner().registry.find(r)?.snapshot();
-        self.blocking(move |inner| changes(inner, &snapshot)).await
+        let began = std::time::Instant::now();
+        let changes = self.blocking(move |inner| changes(inner, &snapshot)).await?;
+        self.inner().metrics.action("changes", began);
+        Ok(changes)
     }
 
     /// The whole filesystem as a tar, without what is mounted on it.

@@ -23,10 +23,12 @@ impl Engine {
     /// Makes a container; nothing runs yet.
     pub async fn create(&self, name: Option<&str>, spec: ContainerSpec) -> Result<Created> {
         let name = name.filter(|n| !n.is_empty()).map(names::container).transpose()?;
-        let inner = self.inner().clone();
+        let (inner, began) = (self.inner().clone(), std::time::Instant::now());
         // A client that goes away must not leave half a container: the work goes on in a task of its own.
         let made = tokio::spawn(make(inner, name, spec)).await;
-        made.map_err(|e| Error::internal(format!("create: {e}")))?
+        let made = made.map_err(|e| Error::internal(format!("create: {e}")))??;
+        self.inner().metrics.action("create", began);
+        Ok(made)
     }
 }
 

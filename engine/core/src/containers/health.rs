@@ -81,6 +81,7 @@ impl Owner {
         if !self.is_running() {
             return;
         }
+        self.inner.metrics.health_check(result.exit_code == 0);
         let Some(check) = self.record.spec.healthcheck.clone() else { return };
         let started = self.state.state.started_at.unwrap_or(0);
         let Some(health) = &mut self.state.state.health else { return };

@@ -14,6 +14,7 @@
 //! container stays as it was, with the error and an exit code (127: no such program, 126: cannot be executed, else 128).
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bryo_monitor::messages::{
     Failure as Refused, FailureKind, NetworkSetup, Reply as MonitorReply, RequestBody,
@@ -87,6 +88,7 @@ impl Owner {
     async fn begin(&mut self, waiting: Vec<Reply<bool>>) -> Flow {
         self.stopping = None;
         self.starting = Some(waiting);
+        self.began = Instant::now();
         match self.launch().await {
             Ok(()) => Flow::On,
             Err(failure) => {
@@ -251,6 +253,7 @@ impl Owner {
         self.save();
         self.publish(None);
         self.emit("start", std::collections::BTreeMap::new());
+        self.inner.metrics.action("start", self.began);
         for reply in self.starting.take().unwrap_or_default() {
             let _ = reply.send(Ok(true));
         }

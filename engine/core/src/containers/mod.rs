@@ -128,6 +128,7 @@ impl Engine {
 
     /// Removes it.
     pub async fn remove(&self, r: &str, options: RemoveOptions) -> Result<()> {
+        let began = std::time::Instant::now();
         let handle = self.inner().registry.find(r)?;
         if options.link {
             return Err(Error::not_found(format!("no such link: {r}")));
@@ -145,9 +146,11 @@ impl Engine {
         // The owner goes on when the caller goes away.
         match handle.ask(|reply| Action::Remove { options, reply }).await {
             // Auto-remove was faster.
-            Err(e) if e.kind() == crate::ErrorKind::NotFound => Ok(()),
-            other => other,
+            Err(e) if e.kind() == crate::ErrorKind::NotFound => {}
+            other => other?,
         }
+        self.inner().metrics.action("delete", began);
+        Ok(())
     }
 
     /// Signal and timeout of a stop.

@@ -74,6 +74,8 @@ pub(super) struct Owner {
     pub pending: HashMap<u64, Pending>,
     /// Who waits for the start that is under way.
     pub starting: Option<Vec<Reply<bool>>>,
+    /// When the last start began.
+    pub began: std::time::Instant,
     pub stopping: Option<Stopping>,
     /// Stops that came while it starts; they follow the start.
     pub deferred: Vec<(Stopping, Reply<bool>)>,
@@ -118,6 +120,7 @@ pub(crate) fn spawn(
         monitor: None,
         pending: HashMap::new(),
         starting: None,
+        began: std::time::Instant::now(),
         stopping: None,
         deferred: Vec::new(),
         joins: Vec::new(),

@@ -183,6 +183,12 @@ pub const OPTIONS: &[Opt] = &[
         Kind::Number,
         "Seconds between stop signal and kill (default 10)",
     ),
+    opt(
+        "metrics-addr",
+        "metrics-addr",
+        Kind::Text,
+        "Serve figures for Prometheus at http://ADDRESS:PORT/metrics (without an address: on loopback)",
+    ),
     // Of dockerd, without effect here.
     idle("storage-driver", Kind::Text, "the storage driver is probed; `info` says which and why"),
     idle("storage-opts", Kind::List, "the storage driver has no options"),
@@ -205,7 +211,6 @@ pub const OPTIONS: &[Opt] = &[
     idle("raw-logs", Kind::Bool, "the log has no colour unless it is a terminal"),
     idle("ipv6", Kind::Bool, "the default bridge has no IPv6 yet"),
     idle("icc", Kind::Bool, "set com.docker.network.bridge.enable_icc on a network instead"),
-    idle("metrics-addr", Kind::Text, "there are no metrics yet"),
     idle("default-cgroupns-mode", Kind::Text, "it is private"),
     idle("default-ipc-mode", Kind::Text, "it is private"),
     idle("features", Kind::Any, "no feature of this kind exists"),

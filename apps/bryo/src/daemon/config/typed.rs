@@ -70,6 +70,7 @@ pub struct Config {
     pub no_new_privileges: bool,
     pub default_stop_timeout: i64,
     pub shutdown_timeout: i64,
+    pub metrics_addr: Option<SocketAddr>,
 }
 
 impl Config {
@@ -126,6 +127,7 @@ impl Config {
             no_new_privileges: v.flag("no-new-privileges"),
             default_stop_timeout: v.number("default-stop-timeout", 10, -1, i64::MAX)?,
             shutdown_timeout: v.number("shutdown-timeout", 15, -1, i64::MAX)?,
+            metrics_addr: metrics_addr(&v)?,
         })
     }
 }
@@ -399,6 +401,16 @@ fn pools(v: &Values<'_>) -> Result<Vec<(IpNet, u8)>, SetupError> {
 fn bip(v: &Values<'_>) -> Result<Option<IpNet>, SetupError> {
     let Some(text) = v.text("bip") else { return Ok(None) };
     text.parse().map(Some).map_err(|_| invalid("bip", text, "address/prefix is expected"))
+}
+
+/// Without an address it is loopback, where dockerd would listen on all.
+fn metrics_addr(v: &Values<'_>) -> Result<Option<SocketAddr>, SetupError> {
+    const KEY: &str = "metrics-addr";
+    let Some(text) = v.text(KEY).filter(|t| !t.is_empty()) else { return Ok(None) };
+    let (host, port) = text.rsplit_once(':').unwrap_or(("", text));
+    let host = if matches!(host, "" | "localhost") { "127.0.0.1" } else { host };
+    let address = format!("{host}:{port}").parse();
+    address.map(Some).map_err(|_| invalid(KEY, text, "address:port is expected"))
 }
 
 fn seccomp(v: &Values<'_>) -> Result<Option<String>, SetupError> {
