@@ -174,8 +174,8 @@ impl NewLayer {
         // The same file can be a layer twice over: then it is among the blobs already.
         let source = || File::open(file).at("open", file);
         let (digests, unpacked) = if store.state().layers.contains_key(&chain_id) {
-            let drain = |mut chunks| {
-                io::copy(&mut chunks, &mut io::sink()).map(drop).map_err(Error::from_read)
+            let drain = |chunks: &mut inflate::Chunks| {
+                io::copy(chunks, &mut io::sink()).map(drop).map_err(Error::from_read)
             };
             (inflate::pipeline(source()?, drain)?.1, None)
         } else {

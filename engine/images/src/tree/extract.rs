@@ -36,7 +36,7 @@ pub fn extract(
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
         return Err(Error::new(ErrorKind::InvalidRequest, "extraction point is not a directory"));
     }
-    let work = |chunks| {
+    let work = |chunks: &mut crate::unpack::inflate::Chunks| {
         let mut extraction = Extraction {
             root,
             base: path.trim_end_matches('/').as_bytes().to_vec(),

@@ -1,7 +1,7 @@
 //! Compressed bytes in, files out: two threads joined by a short queue of buffers.
 //!
-//! One thread reads, hashes what it reads, inflates and hashes again; the other takes the archive
-//! apart and writes files. Inflating is the slower half for gzip, writing for many small files; the
+//! One thread reads, hashes what it reads and inflates; the other hashes the inflated bytes, takes the
+//! archive apart and writes files. So cut, both have about as much to do with gzip and small files; the
 //! queue lets each run ahead of the other by a few buffers and no more, so memory is bounded.
 
 use std::io::{self, BufRead, BufReader, Read};
@@ -66,20 +66,26 @@ pub(crate) fn unpack(
 /// `work` must read to the end.
 pub(crate) fn pipeline<T: Send>(
     source: impl Read + Send,
-    work: impl FnOnce(Chunks) -> Result<T> + Send,
+    work: impl FnOnce(&mut Chunks) -> Result<T> + Send,
 ) -> Result<(T, Digests)> {
     let (full, chunks) = sync_channel(QUEUE);
     let (back, empty) = sync_channel(QUEUE);
-    let chunks = Chunks { full: chunks, back, current: Vec::new(), at: 0 };
+    let mut chunks =
+        Chunks { full: chunks, back, current: Vec::new(), at: 0, hasher: Sha256::new() };
     thread::scope(|scope| {
         let inflating = start(scope, "inflate", move || inflate(source, &full, &empty))?;
-        let working = start(scope, "unpack", move || work(chunks))?;
+        let working = start(scope, "unpack", move || {
+            let worked = work(&mut chunks)?;
+            Ok((worked, Digest::finish(chunks.hasher)))
+        })?;
         let worked = join(working);
         // An error of the inflating half reaches the working half through the queue, so the worker's
         // error is the one that says more; except when the queue just ended.
-        let digests = join(inflating);
-        let worked = worked?;
-        Ok((worked, digests?))
+        let blob = join(inflating);
+        let (worked, inflated) = worked?;
+        let Blob { digest, size, compression } = blob?;
+        let diff_id = if compression == Compression::None { digest } else { inflated };
+        Ok((worked, Digests { blob: digest, blob_size: size, diff_id, compression }))
     })
 }
 
@@ -109,16 +115,29 @@ fn clear_umask() -> bool {
     true
 }
 
+/// What the inflating half knows of the bytes as they came.
+struct Blob {
+    digest: Digest,
+    size: u64,
+    compression: Compression,
+}
+
+/// Bytes on their way to the working half.
+struct Chunk {
+    bytes: Vec<u8>,
+    /// They differ from the bytes that came, so they want a digest of their own.
+    inflated: bool,
+}
+
 /// Reads everything and passes it on inflated. A receiver that went away ends it quietly.
 fn inflate(
     source: impl Read,
-    full: &SyncSender<io::Result<Vec<u8>>>,
+    full: &SyncSender<io::Result<Chunk>>,
     empty: &Receiver<Vec<u8>>,
-) -> Result<Digests> {
+) -> Result<Blob> {
     let mut source = Hashing { inner: source, hasher: Sha256::new(), bytes: 0 };
-    let outcome = inflate_from(&mut source, full, empty);
-    let (diff_id, compression) = match outcome {
-        Ok(outcome) => outcome,
+    let compression = match inflate_from(&mut source, full, empty) {
+        Ok(compression) => compression,
         Err(e) => {
             let error = Error::from_read(e);
             drop(full.send(Err(error.clone().into_read())));
@@ -127,40 +146,31 @@ fn inflate(
     };
     // What follows the compressed stream belongs to the blob, too.
     io::copy(&mut source, &mut io::sink()).map_err(Error::from_read)?;
-    let blob = Digest::finish(source.hasher);
-    let diff_id = diff_id.unwrap_or(blob);
-    Ok(Digests { blob, blob_size: source.bytes, diff_id, compression })
+    Ok(Blob { digest: Digest::finish(source.hasher), size: source.bytes, compression })
 }
 
-/// The digest is none if the bytes were not compressed: then it is that of the source.
 fn inflate_from(
     source: &mut Hashing<impl Read>,
-    full: &SyncSender<io::Result<Vec<u8>>>,
+    full: &SyncSender<io::Result<Chunk>>,
     empty: &Receiver<Vec<u8>>,
-) -> io::Result<(Option<Digest>, Compression)> {
+) -> io::Result<Compression> {
     let mut head = [0; 6];
     let length = read_full(source, &mut head)?;
     let head = head.get(..length).unwrap_or_default();
     let compression = sniff(head)?;
     let chained = head.chain(source);
-    let mut hasher = Sha256::new();
     match compression {
-        Compression::None => {
-            pump(chained, None, full, empty)?;
-            return Ok((None, compression));
-        }
+        Compression::None => pump(chained, false, full, empty)?,
         Compression::Gzip => {
             let buffered = BufReader::with_capacity(CHUNK, chained);
-            let decoder = flate2::bufread::MultiGzDecoder::new(buffered);
-            pump(decoder, Some(&mut hasher), full, empty)?;
+            pump(flate2::bufread::MultiGzDecoder::new(buffered), true, full, empty)?;
         }
         Compression::Zstd => {
             let buffered = BufReader::with_capacity(CHUNK, chained);
-            let decoder = zstd::stream::read::Decoder::with_buffer(buffered)?;
-            pump(decoder, Some(&mut hasher), full, empty)?;
+            pump(zstd::stream::read::Decoder::with_buffer(buffered)?, true, full, empty)?;
         }
     }
-    Ok((Some(Digest::finish(hasher)), compression))
+    Ok(compression)
 }
 
 /// Tells the compression by the first bytes.
@@ -184,22 +194,19 @@ fn sniff(head: &[u8]) -> io::Result<Compression> {
 
 fn pump(
     mut from: impl Read,
-    mut hasher: Option<&mut Sha256>,
-    full: &SyncSender<io::Result<Vec<u8>>>,
+    inflated: bool,
+    full: &SyncSender<io::Result<Chunk>>,
     empty: &Receiver<Vec<u8>>,
 ) -> io::Result<()> {
     loop {
-        let mut chunk = empty.try_recv().unwrap_or_default();
-        chunk.resize(CHUNK, 0);
-        let length = read_full(&mut from, &mut chunk)?;
+        let mut bytes = empty.try_recv().unwrap_or_default();
+        bytes.resize(CHUNK, 0);
+        let length = read_full(&mut from, &mut bytes)?;
         if length == 0 {
             return Ok(());
         }
-        chunk.truncate(length);
-        if let Some(hasher) = &mut hasher {
-            hasher.update(&chunk);
-        }
-        if full.send(Ok(chunk)).is_err() {
+        bytes.truncate(length);
+        if full.send(Ok(Chunk { bytes, inflated })).is_err() {
             return Err(Error::cancelled().into_read());
         }
     }
@@ -236,20 +243,25 @@ impl<R: Read> Read for Hashing<R> {
 }
 
 /// The inflated bytes, on the working side.
-#[derive(Debug)]
 pub(crate) struct Chunks {
-    full: Receiver<io::Result<Vec<u8>>>,
+    full: Receiver<io::Result<Chunk>>,
     back: SyncSender<Vec<u8>>,
     current: Vec<u8>,
     at: usize,
+    /// Over all inflated bytes that were received.
+    hasher: Sha256,
 }
 
 impl BufRead for Chunks {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.at >= self.current.len() {
             // The queue's other end went away: that is the end of the bytes.
-            let next = self.full.recv().unwrap_or_else(|_| Ok(Vec::new()))?;
-            let used = std::mem::replace(&mut self.current, next);
+            let end = Chunk { bytes: Vec::new(), inflated: false };
+            let next = self.full.recv().unwrap_or(Ok(end))?;
+            if next.inflated {
+                self.hasher.update(&next.bytes);
+            }
+            let used = std::mem::replace(&mut self.current, next.bytes);
             self.at = 0;
             drop(self.back.try_send(used));
         }

@@ -133,8 +133,9 @@ pub fn unpack_archive(
 
 /// Inflates and hashes alone; the bytes of the archive.
 pub fn drain(source: impl std::io::Read + Send) -> Result<u64> {
-    let work =
-        |mut chunks| std::io::copy(&mut chunks, &mut std::io::sink()).map_err(Error::from_read);
+    let work = |chunks: &mut inflate::Chunks| {
+        std::io::copy(chunks, &mut std::io::sink()).map_err(Error::from_read)
+    };
     inflate::pipeline(source, work).map(|(size, _)| size)
 }
 
