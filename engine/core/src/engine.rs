@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 
 use bryo_images::{IdMap, Registries, Snapshotter, Store, StoreSettings};
 
+use crate::cgroups::Cgroups;
 use crate::containers::record::Paths;
 use crate::containers::registry::Registry;
 use crate::containers::{self, BUILT_IN};
@@ -61,6 +62,7 @@ pub(crate) struct Inner {
     pub id: String,
     pub facts: Facts,
     pub limits: Support,
+    pub cgroups: Cgroups,
     pub cpus: u64,
     pub cgroup_version: u32,
     pub hostname: String,
@@ -91,12 +93,18 @@ impl Inner {
 impl Engine {
     /// Reads the records, finds the monitors and the gate of an earlier engine, applies restart policies.
     pub async fn open(settings: Settings) -> Result<Engine> {
-        let prepared = tokio::task::spawn_blocking(move || Prepared::new(settings)).await;
+        let own = settings.clone();
+        let prepared = tokio::task::spawn_blocking(move || Prepared::new(settings));
+        // systemd is asked while the records are read.
+        let (prepared, cgroups) = tokio::join!(prepared, Cgroups::open(&own));
         let prepared = prepared.map_err(|e| Error::internal(format!("open the engine: {e}")))??;
-        let inner = Arc::new(prepared.into_inner());
+        let inner = Arc::new(prepared.into_inner(cgroups));
         networks::load(&inner)?;
         networks::announce(&inner);
         containers::restore::all(&inner).await?;
+        if let Some(subtree) = inner.cgroups.subtree.clone() {
+            tokio::task::spawn_blocking(move || subtree.sweep());
+        }
         containers::restore::apply_policies(&inner);
         Ok(Engine { inner })
     }
@@ -224,7 +232,7 @@ impl Prepared {
         Ok(Prepared { settings, records, images, snapshotter, volumes, id, facts })
     }
 
-    fn into_inner(self) -> Inner {
+    fn into_inner(self, cgroups: Cgroups) -> Inner {
         let Prepared { settings, records, images, snapshotter, volumes, id, facts } = self;
         let paths =
             Paths { data_root: settings.data_root.clone(), exec_root: settings.exec_root.clone() };
@@ -256,7 +264,8 @@ impl Prepared {
             metrics: Metrics::new(settings.metrics),
             shutting_down: AtomicBool::new(false),
             id,
-            limits: Support::without_cgroup(settings.emulate_limits),
+            limits: Support::with(|c| cgroups.has(c), settings.emulate_limits),
+            cgroups,
             cpus: facts.cpus,
             cgroup_version: facts.cgroup_version,
             hostname: facts.hostname.clone(),

@@ -3,7 +3,7 @@
 use crate::containers::BUILT_IN;
 use crate::engine::Engine;
 use crate::model::{EngineInfo, Status};
-use crate::spec::support::By;
+use crate::spec::support::{By, Support};
 use crate::util::lock;
 
 /// Facts of the machine that do not change while the engine runs.
@@ -98,7 +98,7 @@ impl Engine {
             storage_status: storage(inner),
             network_path,
             network_reason,
-            cgroup_driver: "none".into(),
+            cgroup_driver: inner.cgroups.driver.into(),
             cgroup_version: facts.cgroup_version,
             limits: {
                 let l = &inner.limits;
@@ -140,7 +140,7 @@ fn storage(inner: &crate::engine::Inner) -> Vec<(String, String)> {
 
 fn warnings(inner: &crate::engine::Inner) -> Vec<String> {
     let mut out = Vec::new();
-    if inner.limits.memory != By::Kernel {
+    if inner.cgroups.subtree.is_none() {
         out.push(if inner.cgroup_version == 2 {
             "WARNING: Running in rootless-mode without cgroups. Systemd is required to enable cgroups in rootless-mode.".into()
         } else {
@@ -148,13 +148,25 @@ fn warnings(inner: &crate::engine::Inner) -> Vec<String> {
              cgroup v2 mode."
                 .into()
         });
-        if inner.limits.memory == By::Bryo {
-            out.push(
-                "WARNING: Limits of memory, processes and CPU sets are held by Bryo itself: by a watcher that kills, RLIMIT_NPROC and \
-                 CPU affinity; the others are discarded"
-                    .into(),
-            );
-        }
+    } else {
+        out.extend(unsupported(&inner.limits));
+    }
+    if let Some(why) = &inner.cgroups.why {
+        out.push(format!("WARNING: Containers have no cgroup: {why}"));
+    }
+    let own: Vec<&str> = [
+        (inner.limits.memory, "memory (a watcher that kills)"),
+        (inner.limits.pids, "processes (RLIMIT_NPROC)"),
+        (inner.limits.cpuset_cpus, "CPU sets (affinity)"),
+    ]
+    .into_iter()
+    .filter_map(|(by, what)| (by == By::Bryo).then_some(what))
+    .collect();
+    if !own.is_empty() {
+        out.push(format!(
+            "WARNING: No cgroup holds these limits, so Bryo itself does: {}",
+            own.join(", ")
+        ));
     }
     if inner.cgroup_version == 1 {
         out.push(
@@ -173,4 +185,26 @@ fn warnings(inner: &crate::engine::Inner) -> Vec<String> {
         out.push(format!("WARNING: storage driver {}: {reason}", inner.snapshotter.name()));
     }
     out
+}
+
+/// Docker's lines for limits that the kernel does not hold for containers.
+fn unsupported(limits: &Support) -> Vec<String> {
+    [
+        (limits.memory, "memory limit"),
+        (limits.swap, "swap limit"),
+        (limits.cpu, "cpu cfs quota"),
+        (limits.cpu, "cpu cfs period"),
+        (limits.shares, "cpu shares"),
+        (limits.cpuset_cpus, "cpuset"),
+        (limits.io_weight, "io.weight"),
+        (limits.io_weight, "io.weight (per device)"),
+        (limits.io_max, "io.max (rbps)"),
+        (limits.io_max, "io.max (wbps)"),
+        (limits.io_max, "io.max (riops)"),
+        (limits.io_max, "io.max (wiops)"),
+    ]
+    .into_iter()
+    .filter(|(by, _)| *by != By::Kernel)
+    .map(|(_, what)| format!("WARNING: No {what} support"))
+    .collect()
 }

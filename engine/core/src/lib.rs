@@ -3,7 +3,8 @@
 //! Start reading at [`engine`] (the facade), then `containers` (one owner task per container).
 
 mod archive;
-pub mod containers;
+pub mod cgroups;
+mod containers;
 pub mod engine;
 pub mod error;
 mod events;

@@ -58,6 +58,12 @@ pub struct Settings {
     pub cgroup_driver: CgroupDriver,
     /// Where they are made: a slice, or a folder below `/sys/fs/cgroup`; empty: Bryo finds a place.
     pub cgroup_parent: String,
+    /// The user's id on the host, outside the user namespace.
+    pub host_uid: u32,
+    /// `$XDG_RUNTIME_DIR`, where the user's systemd listens.
+    pub runtime_dir: Option<PathBuf>,
+    /// `$DBUS_SESSION_BUS_ADDRESS`.
+    pub bus: Option<String>,
     /// Hold limits without a cgroup as well as can be done; false: discard them and say so, as Docker does.
     pub emulate_limits: bool,
     /// Limits of containers that name none.

@@ -51,6 +51,7 @@ impl Monitor {
         if let Phase::Running(Running { external: Some(external), .. }) = &ended_run {
             external.delete();
         }
+        self.remove_cgroup();
         let exit = Exit { code: ended.code(), oom_killed: self.state.oom_killed, finished_at };
         self.state.paused = false;
         self.state.exit = Some(exit.clone());

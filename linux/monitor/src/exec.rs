@@ -88,7 +88,12 @@ impl Monitor {
             .map_err(|e| Failure::other("cannot make the process' pipes", e))?;
         let running = self.running()?;
         let (pid, terminal) = if let Some(external) = &running.external {
-            external.exec(process, stdio)?
+            let (pid, terminal) = external.exec(process, stdio)?;
+            if let Some(folder) = self.cgroup() {
+                // Over its limits it stays outside, as nothing can be started there.
+                let _ = bryo_cgroup::enter(&folder, pid);
+            }
+            (pid, terminal)
         } else {
             let spec = self.bundle.spec().map_err(|e| Failure::other("cannot exec", e))?;
             let options = ExecOptions {

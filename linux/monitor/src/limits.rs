@@ -1,5 +1,6 @@
 //! The limits of the container that this monitor keeps: at the start, in execs, and when they change.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use oci_spec::runtime::Spec;
@@ -17,6 +18,26 @@ impl Limits {
 }
 
 impl Monitor {
+    /// The container's cgroup, if it has one.
+    pub(crate) fn cgroup(&self) -> Option<PathBuf> {
+        self.bundle.config.cgroup.as_ref().map(PathBuf::from)
+    }
+
+    /// Makes the cgroup in which the container is born.
+    pub(crate) fn make_cgroup(&self) -> Result<(), Failure> {
+        let Some(folder) = self.cgroup() else { return Ok(()) };
+        bryo_cgroup::make(&folder, &self.bundle.config.limits.cgroup)
+            .map_err(|e| Failure::other("cannot limit the container", e))
+    }
+
+    /// Takes it away, when everything in it has ended.
+    pub(crate) fn remove_cgroup(&self) {
+        if let Some(folder) = self.cgroup() {
+            // What cannot be removed is swept by the next engine.
+            let _ = bryo_cgroup::remove(&folder);
+        }
+    }
+
     /// Starts to look at the memory of the container that has just been started.
     pub(crate) fn begin_watch(&mut self, pid: u32, spec: &Spec) {
         let limit = self.bundle.config.limits.memory;
@@ -44,6 +65,12 @@ impl Monitor {
     /// Other limits from now on, for what runs and for what will.
     pub(crate) fn update(&mut self, limits: Limits) -> Outcome {
         let pid = self.running()?.pid;
+        if let Some(folder) = self.cgroup() {
+            for (file, value) in &limits.cgroup {
+                bryo_cgroup::write(&folder, file, value)
+                    .map_err(|e| Failure::other("cannot change the container's limits", e))?;
+            }
+        }
         let before = std::mem::replace(&mut self.bundle.config.limits, limits);
         let now = &self.bundle.config.limits;
         match (&mut self.watcher, now.memory) {

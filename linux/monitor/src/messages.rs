@@ -67,14 +67,15 @@ pub struct MonitorConfig {
     pub init: bool,
     /// An external OCI runtime (absolute path of the program and extra arguments) instead of the built-in one.
     pub runtime: Option<ExternalRuntime>,
-    /// Sets `State.OOMKilled` from this cgroup's events, when there is one: absolute path of the cgroup v2 folder.
+    /// The container's cgroup, which the monitor makes and removes: absolute path of a cgroup v2 folder. Its events set
+    /// `State.OOMKilled`.
     pub cgroup: Option<String>,
     /// What it is held to.
     #[serde(default)]
     pub limits: Limits,
 }
 
-/// What the monitor holds a container to; each is set only where no cgroup does it.
+/// What the monitor holds a container to. The first three are for hosts where no cgroup does it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
@@ -84,6 +85,8 @@ pub struct Limits {
     pub processes: Option<u64>,
     /// CPUs that it may run on (affinity); empty: all.
     pub cpus: Vec<u32>,
+    /// Files of its cgroup and what is written to them, in order; for [`MonitorConfig::cgroup`].
+    pub cgroup: Vec<(String, String)>,
 }
 
 /// An OCI runtime that is not ours.

@@ -39,6 +39,7 @@ impl Monitor {
         match self.try_start() {
             Ok(pid) => Ok(Reply::Started { pid }),
             Err(failure) => {
+                self.remove_cgroup();
                 self.give_up();
                 Err(failure)
             }
@@ -50,6 +51,7 @@ impl Monitor {
             self.bundle.spec().map_err(|e| Failure::other("cannot start the container", e))?;
         let log = Writer::open(&self.bundle.config.log, Compression::Forked)
             .map_err(|e| Failure::other("cannot start the container", e))?;
+        self.make_cgroup()?;
         let Started { running, ends, since } = match self.bundle.config.runtime.clone() {
             None => self.create(&spec)?,
             Some(runtime) => {
@@ -125,6 +127,10 @@ impl External {
         let result = (|| {
             let pidfd =
                 pidfd::open(pid).map_err(|e| Failure::other("cannot hold the process", e))?;
+            if let Some(folder) = &config.cgroup {
+                bryo_cgroup::enter(folder.as_ref(), pid)
+                    .map_err(|e| Failure::other("cannot limit the container", e))?;
+            }
             if let NetworkSetup::Bridge { .. } = &config.network {
                 let netns = ns::of_process(pid, ns::Kind::Net).map_err(|e| {
                     Failure::other("cannot open the container's network namespace", e)

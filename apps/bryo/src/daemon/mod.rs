@@ -40,6 +40,8 @@ pub struct User {
     pub path: Vec<PathBuf>,
     /// Home, runtime and configuration folders.
     pub surroundings: Surroundings,
+    /// $DBUS_SESSION_BUS_ADDRESS, if set.
+    pub bus: Option<String>,
     /// This program's file.
     pub program: PathBuf,
 }
@@ -158,6 +160,7 @@ impl User {
                 runtime_dir,
             },
             name,
+            bus: variable("DBUS_SESSION_BUS_ADDRESS").and_then(|v| v.into_string().ok()),
             program: std::env::current_exe().unwrap_or_else(|_| "bryo".into()),
         })
     }

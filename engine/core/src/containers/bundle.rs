@@ -48,6 +48,7 @@ pub(super) fn write(plan: &Plan) -> Result<Vec<BTreeMap<String, String>>> {
     make_bundle(&bundle)?;
     let files = write_files(plan)?;
     let user = user::Files::read(&layers).resolve(&record.spec.user, &record.spec.group_add)?;
+    let cgroup = inner.cgroups.folder(record);
     let around = Surroundings {
         single_id: inner.settings.single_id,
         docker_socket: inner.settings.docker_socket.clone(),
@@ -55,7 +56,7 @@ pub(super) fn write(plan: &Plan) -> Result<Vec<BTreeMap<String, String>>> {
         shm_folder: shm(plan, &bundle)?,
         files,
         images: images(plan)?,
-        own_cgroups: false,
+        own_cgroups: cgroup.is_some() && record.spec.cgroupns_mode == "private",
     };
     let defaults = defaults(inner);
     let runtime = external(inner, &record.runtime)?;
@@ -86,7 +87,7 @@ pub(super) fn write(plan: &Plan) -> Result<Vec<BTreeMap<String, String>>> {
         network: plan.network.clone(),
         init: record.spec.init.unwrap_or(inner.settings.init),
         runtime,
-        cgroup: None,
+        cgroup: cgroup.as_deref().map(path_text),
         limits: inner.limits.of(record).limits(&record.spec.resources),
     };
     write_json(&bundle.join("monitor.json"), &config)?;

@@ -83,6 +83,7 @@ fn prepare(
     fill_in(inner, &mut spec, &id)?;
     validate::check(&mut spec)?;
     resources::check(&mut spec.resources, inner.cpus)?;
+    inner.cgroups.check_parent(&spec.resources.cgroup_parent)?;
     if !spec.ulimits.is_empty() {
         let own_limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
         validate::ulimits_within(&spec.ulimits, &own_limits, &inner.settings.user)?;
@@ -200,7 +201,7 @@ fn fill_in(inner: &Inner, spec: &mut ContainerSpec, id: &str) -> Result<()> {
 
 fn warnings(inner: &Inner, spec: &ContainerSpec, runtime: &str) -> Result<Vec<String>> {
     let support = inner.limits.of_spec(spec, runtime);
-    let mut out = limit_warnings::of(&spec.resources, &support);
+    let mut out = limit_warnings::of(&spec.resources, &support, &inner.cgroups);
     out.extend(security::parse(&spec.security_opt)?.warnings);
     if spec.network_mode == NetworkMode::Host
         && (!spec.port_bindings.is_empty() || spec.publish_all_ports)

@@ -171,9 +171,9 @@ impl Owner {
         }
         resources::check(&mut limits, self.inner.cpus)?;
         let support = self.inner.limits.of(&self.record);
-        let mut told = warnings::of(&update.resources, &support);
+        let mut told = warnings::of(&update.resources, &support, &self.inner.cgroups);
         if self.is_running() {
-            let limits = support.limits(&limits);
+            let limits = support.changed(&limits);
             let bundle = self.inner.paths.bundle(&self.record.id);
             let asked = super::monitor::ask_once(&bundle, RequestBody::Update { limits });
             if let MonitorReply::Partly(but) = asked.await.map_err(within)? {

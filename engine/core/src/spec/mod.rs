@@ -6,6 +6,7 @@
 //! synchronous: callers run it under `spawn_blocking`.
 
 pub(crate) mod caps;
+pub(crate) mod cgroup;
 pub(crate) mod devices;
 pub(crate) mod logging;
 pub(crate) mod merge;

@@ -12,6 +12,11 @@ const MIN_MEMORY: i64 = 6 * 1024 * 1024;
 pub(crate) fn check(r: &mut Resources, cpus: u64) -> Result<()> {
     memory(r)?;
     cpu(r, cpus)?;
+    if r.cpu_realtime_period != 0 || r.cpu_realtime_runtime != 0 {
+        // cgroup v2 has no real-time group scheduling; in v1 only the host's root may set it.
+        return Err(Error::invalid("Your kernel does not support CPU real-time scheduler"));
+    }
+    super::cgroup::check_devices(r)?;
     if r.blkio_weight > 0 && !(10..=1000).contains(&r.blkio_weight) {
         return Err(Error::invalid("Range of blkio weight is from 10 to 1000"));
     }

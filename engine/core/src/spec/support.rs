@@ -14,7 +14,7 @@ use bryo_monitor::messages::Limits;
 use crate::containers::BUILT_IN;
 use crate::containers::record::ContainerRecord;
 use crate::model::{ContainerSpec, Resources};
-use crate::spec::resources;
+use crate::spec::{cgroup, resources};
 
 /// Who holds a limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,14 +45,35 @@ pub(crate) struct Support {
     pub cpuset_cpus: By,
     pub cpuset_mems: By,
     pub pids: By,
-    pub io: By,
+    pub io_weight: By,
+    pub io_max: By,
 }
 
 impl Support {
-    /// Without any cgroup.
-    pub(crate) fn without_cgroup(emulate: bool) -> Support {
+    /// By the controllers and files that containers' cgroups have.
+    pub(crate) fn with(has: impl Fn(&str) -> bool, emulate: bool) -> Support {
         let own = if emulate { By::Bryo } else { By::Nobody };
-        Support { memory: own, cpuset_cpus: own, pids: own, ..Support::default() }
+        let by = |controller: &str, otherwise: By| {
+            if has(controller) { By::Kernel } else { otherwise }
+        };
+        Support {
+            memory: by("memory", own),
+            swap: by("memory.swap.max", By::Nobody),
+            reservation: by("memory", By::Nobody),
+            cpu: by("cpu", By::Nobody),
+            shares: by("cpu", By::Nobody),
+            cpuset_cpus: by("cpuset", own),
+            cpuset_mems: by("cpuset", By::Nobody),
+            pids: by("pids", own),
+            io_weight: by("io.weight", By::Nobody),
+            io_max: by("io.max", By::Nobody),
+        }
+    }
+
+    /// Without any cgroup.
+    #[cfg(test)]
+    pub(crate) fn without_cgroup(emulate: bool) -> Support {
+        Support::with(|_| false, emulate)
     }
 
     /// For one container.
@@ -73,10 +94,15 @@ impl Support {
         own
     }
 
+    /// The same for a container that runs and whose limits change: what is lifted is written too.
+    pub(crate) fn changed(&self, r: &Resources) -> Limits {
+        Limits { cgroup: cgroup::files(r, self, true), ..self.limits(r) }
+    }
+
     /// What the monitor has to hold of these limits.
     pub(crate) fn limits(&self, r: &Resources) -> Limits {
         let positive = |n: i64| u64::try_from(n).ok().filter(|n| *n > 0);
-        let mut limits = Limits::default();
+        let mut limits = Limits { cgroup: cgroup::files(r, self, false), ..Limits::default() };
         if self.memory == By::Bryo {
             limits.memory = positive(r.memory);
         }
@@ -92,7 +118,8 @@ impl Support {
     /// How the limits that were asked for are held, for inspect: Docker's field and a few words.
     pub(crate) fn told(&self, r: &Resources) -> Vec<(&'static str, &'static str)> {
         let cpu = r.nano_cpus > 0 || r.cpu_quota > 0 || r.cpu_period > 0;
-        let io = r.blkio_weight > 0 || !r.blkio_devices.is_empty();
+        let weight = r.blkio_weight > 0 || r.blkio_devices.contains_key("BlkioWeightDevice");
+        let rates = r.blkio_devices.keys().any(|k| k != "BlkioWeightDevice");
         [
             ("Memory", r.memory > 0, self.memory, "watcher: killed when seen above the limit"),
             ("MemorySwap", r.memory > 0 && r.memory_swap > 0, self.swap, ""),
@@ -107,7 +134,8 @@ impl Support {
                 self.pids,
                 "RLIMIT_NPROC: for each user id of the container",
             ),
-            ("Blkio", io, self.io, ""),
+            ("BlkioWeight", weight, self.io_weight, ""),
+            ("BlkioDevice", rates, self.io_max, ""),
         ]
         .into_iter()
         .filter(|(_, asked, _, _)| *asked)

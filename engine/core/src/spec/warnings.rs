@@ -3,6 +3,7 @@
 //! Texts of discarded limits are Docker's, which clients show and users search for; the others are Bryo's.
 
 use super::support::{By, Support};
+use crate::cgroups::Cgroups;
 use crate::model::Resources;
 
 /// Of a memory limit that the watcher holds.
@@ -17,13 +18,24 @@ const COUNTED: &str = "PIDs limit is held by RLIMIT_NPROC and not by a cgroup, b
 const BOUND: &str = "Cpuset is held by CPU affinity and not by a cgroup, because the cpuset controller is not delegated: a \
                      program that sets its own affinity can leave it.";
 
-/// The sentences for `r`.
-pub(crate) fn of(r: &Resources, can: &Support) -> Vec<String> {
+/// The sentences for `r`; after those of a controller that could be delegated comes how.
+pub(crate) fn of(r: &Resources, can: &Support, cgroups: &Cgroups) -> Vec<String> {
     let mut out = Vec::new();
-    memory(r, can, &mut out);
-    processes(r, can, &mut out);
-    cpu(r, can, &mut out);
-    io(r, can, &mut out);
+    let mut lost = Vec::new();
+    let mut part = |controller, say: fn(&Resources, &Support, &mut Vec<String>)| {
+        let before = out.len();
+        say(r, can, &mut out);
+        if out.len() > before {
+            lost.push(controller);
+        }
+    };
+    part("memory", memory);
+    part("pids", processes);
+    part("cpu", cpu_time);
+    part("cpuset", cpu_set);
+    part("io", io);
+    out.extend(cgroups.remedy(&lost));
+    never(r, can, &mut out);
     out
 }
 
@@ -49,21 +61,21 @@ fn memory(r: &Resources, can: &Support, out: &mut Vec<String>) {
     }
     discarded(
         out,
-        r.memory_swappiness.is_some_and(|s| s >= 0),
-        "memory swappiness capabilities",
-        "Memory swappiness discarded.",
-    );
-    discarded(
-        out,
         r.memory_reservation > 0 && !can.reservation.holds(),
         "memory soft limit capabilities",
         "Limitation discarded.",
     );
+}
+
+/// What no cgroup v2 has.
+fn never(r: &Resources, can: &Support, out: &mut Vec<String>) {
+    let swappiness = r.memory_swappiness.is_some_and(|s| s >= 0);
+    discarded(out, swappiness, "memory swappiness capabilities", "Memory swappiness discarded.");
+    if swappiness && can.memory == By::Kernel {
+        out.push("Swappiness belongs to cgroup v1; in v2 a group has memory.swap.max instead: see --memory-swap.".into());
+    }
     if r.kernel_memory > 0 {
-        out.push(
-            "Specifying a kernel memory limit is deprecated and will be removed in a future release."
-                .into(),
-        );
+        out.push("Specifying a kernel memory limit is deprecated and will be removed in a future release.".into());
         discarded(out, true, "kernel memory limit capabilities", "Limitation discarded.");
     }
     if r.oom_kill_disable {
@@ -82,7 +94,7 @@ fn processes(r: &Resources, can: &Support, out: &mut Vec<String>) {
     }
 }
 
-fn cpu(r: &Resources, can: &Support, out: &mut Vec<String>) {
+fn cpu_time(r: &Resources, can: &Support, out: &mut Vec<String>) {
     discarded(out, r.cpu_shares > 0 && !can.shares.holds(), "CPU shares", "Shares discarded.");
     let quota = r.cpu_quota > 0 || r.cpu_period > 0 || r.nano_cpus > 0;
     if quota && !can.cpu.holds() {
@@ -90,6 +102,9 @@ fn cpu(r: &Resources, can: &Support, out: &mut Vec<String>) {
             "Your kernel does not support CPU CFS scheduler. CPU period/quota discarded.".into(),
         );
     }
+}
+
+fn cpu_set(r: &Resources, can: &Support, out: &mut Vec<String>) {
     let (cpus, mems) = (!r.cpuset_cpus.is_empty(), !r.cpuset_mems.is_empty());
     let lost = (cpus && !can.cpuset_cpus.holds()) || (mems && !can.cpuset_mems.holds());
     if cpus && can.cpuset_cpus == By::Bryo {
@@ -99,10 +114,8 @@ fn cpu(r: &Resources, can: &Support, out: &mut Vec<String>) {
 }
 
 fn io(r: &Resources, can: &Support, out: &mut Vec<String>) {
-    if can.io.holds() {
-        return;
-    }
-    discarded(out, r.blkio_weight > 0, "Block I/O weight", "Weight discarded.");
+    let no_weight = !can.io_weight.holds();
+    discarded(out, r.blkio_weight > 0 && no_weight, "Block I/O weight", "Weight discarded.");
     for (field, what, so) in [
         ("BlkioWeightDevice", "Block I/O weight_device", "Weight-device discarded."),
         ("BlkioDeviceReadBps", "BPS Block I/O read limit", "Block I/O BPS read limit discarded."),
@@ -115,7 +128,8 @@ fn io(r: &Resources, can: &Support, out: &mut Vec<String>) {
         ("BlkioDeviceWriteIOps", "IOPS Block write limit", "Block I/O IOPS write limit discarded."),
     ] {
         let list = r.blkio_devices.get(field).and_then(|v| v.as_array());
-        discarded(out, list.is_some_and(|a| !a.is_empty()), what, so);
+        let lost = if field == "BlkioWeightDevice" { no_weight } else { !can.io_max.holds() };
+        discarded(out, lost && list.is_some_and(|a| !a.is_empty()), what, so);
     }
 }
 
@@ -133,7 +147,7 @@ mod tests {
         };
         let nothing = Support::without_cgroup(false);
         assert_eq!(
-            of(&r, &nothing),
+            of(&r, &nothing, &Cgroups::default()),
             [
                 "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.",
                 "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.",
@@ -141,18 +155,18 @@ mod tests {
         );
         let no_swap = Support { memory: By::Kernel, pids: By::Kernel, ..nothing };
         assert_eq!(
-            of(&r, &no_swap),
+            of(&r, &no_swap, &Cgroups::default()),
             [
                 "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap."
             ]
         );
-        assert!(of(&Resources::default(), &Support::default()).is_empty());
+        assert!(of(&Resources::default(), &Support::default(), &Cgroups::default()).is_empty());
     }
 
     #[test]
     fn what_bryo_holds_is_said() {
         let r = Resources { memory: 32 << 20, cpuset_cpus: "0".into(), ..Resources::default() };
-        let told = of(&r, &Support::without_cgroup(true));
+        let told = of(&r, &Support::without_cgroup(true), &Cgroups::default());
         assert_eq!(told, [WATCHED, BOUND]);
     }
 }

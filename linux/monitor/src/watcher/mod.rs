@@ -47,10 +47,16 @@ const CALM_SHARE: u32 = 1000;
 const BUSY_SHARE: u32 = 20;
 
 /// What a wake-up costs beside the look itself.
-const WAKE: Duration = Duration::from_micros(15);
+const WAKE: Duration = Duration::from_micros(30);
 
-/// Shortest and longest pause.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(250));
+/// The shortest pause.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// The longest pause for want of anything to see.
+const LONGEST: Duration = Duration::from_millis(250);
+
+/// The longest pause to save: many hundred processes.
+const LONGEST_TO_SAVE: Duration = Duration::from_secs(2);
 
 /// Looks without growth until a container counts as calm.
 const CALM_AFTER: u32 = 8;
@@ -108,7 +114,7 @@ impl Watcher {
             return false;
         }
         if !self.victim_is_gone(now) {
-            self.next = now + PAUSES.0;
+            self.next = now + SHORTEST;
             return false;
         }
         let before = cpu_time();
@@ -136,7 +142,8 @@ impl Watcher {
         let room = self.limit.saturating_sub(usage);
         let to_fill = Duration::from_micros(room.saturating_mul(1000) / (FILL_RATE / 1000));
         let affordable = (self.cost + WAKE) * share;
-        self.next = now + to_fill.max(affordable).clamp(PAUSES.0, PAUSES.1);
+        let pause = to_fill.min(LONGEST).max(affordable.min(LONGEST_TO_SAVE));
+        self.next = now + pause.max(SHORTEST);
     }
 
     fn victim_is_gone(&mut self, now: Instant) -> bool {
