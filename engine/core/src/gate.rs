@@ -41,6 +41,8 @@ enum Job {
     Open(oneshot::Sender<Result<(u64, usize)>>),
     Add(Network, oneshot::Sender<Result<()>>),
     Remove(String, oneshot::Sender<Result<()>>),
+    /// All networks have been added: bridges of others can go.
+    Known,
     Publish(Publication, oneshot::Sender<Result<Published>>),
     /// A container runs: its network namespace, and the ports it should have.
     Enter(String, OwnedFd, Vec<Publication>),
@@ -111,6 +113,11 @@ impl Gate {
     /// Takes a bridge away.
     pub(crate) async fn remove(&self, bridge: &str) -> Result<()> {
         self.ask(|reply| Job::Remove(bridge.to_string(), reply)).await
+    }
+
+    /// All networks there are have been added: what an earlier engine left besides is taken away. Nobody waits for it.
+    pub(crate) fn known(&self) {
+        let _ = self.jobs.send(Job::Known);
     }
 
     /// Opens a port.
@@ -230,6 +237,12 @@ impl Keeper {
             Job::Remove(bridge, reply) => {
                 self.networks.remove(&bridge);
                 let _ = reply.send(self.done(Request::RemoveNetwork { bridge }).await);
+            }
+            Job::Known => {
+                let bridges = self.networks.keys().cloned().collect();
+                if let Err(e) = self.done(Request::KeepOnly { bridges }).await {
+                    tracing::warn!("take away bridges of networks that are no more: {e}");
+                }
             }
             Job::Publish(publication, reply) => {
                 let _ = reply.send(self.publish(publication).await);
@@ -380,12 +393,7 @@ impl Keeper {
     /// A new engine takes over what an older gate holds; a new gate gets what the engine knows.
     async fn replay(&mut self, link: &Link) -> io::Result<()> {
         let mut open: Vec<Publication> = Vec::new();
-        if let Reply::State { networks, publications, .. } =
-            exchange(link, &Request::Describe).await?
-        {
-            for network in networks {
-                self.networks.entry(network.bridge.clone()).or_insert(network);
-            }
+        if let Reply::State { publications, .. } = exchange(link, &Request::Describe).await? {
             for publication in &publications {
                 let of = self.publications.entry(publication.container.clone()).or_default();
                 if !of.contains(publication) {

@@ -6,6 +6,7 @@
 //!   │ (holder forks it on a channel)         │       namespace of the bridges)
 //!   │ ◀── Reply::Ready {path, reason} ────── │ once, when the data path is set up
 //!   │ ─── AddNetwork / RemoveNetwork ─────▶ │ bridge, addresses, firewall
+//!   │ ─── KeepOnly {bridges} ─────────────▶ │ once all networks were added: others go
 //!   │ ─── Publish {…} ────────────────────▶ │ listens on the host
 //!   │ ◀── Published {port} / Refused {…} ─── │
 //!   │ ─── Enter {container} + descriptor ─▶ │ its network namespace: connections need not cross the bridge
@@ -126,6 +127,11 @@ pub enum Request {
     RemoveNetwork {
         /// The bridge.
         bridge: String,
+    },
+    /// Takes away all bridges but these: what an earlier engine made and none knows any more.
+    KeepOnly {
+        /// The bridges of all networks.
+        bridges: Vec<String>,
     },
     /// Listens on the host.
     Publish(Publication),

@@ -5,13 +5,14 @@
 
 use std::net::IpAddr;
 
-use bryo_sys::netlink::{ACK, Batch, CREATE, EXCL, Payload, REPLACE, attributes};
+use bryo_sys::netlink::{ACK, Batch, CREATE, DUMP, EXCL, Payload, REPLACE, attributes};
 
 const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
 const GETLINK: u16 = 18;
 const SETLINK: u16 = 19;
 const NEWADDR: u16 = 20;
+const DELADDR: u16 = 21;
 const NEWROUTE: u16 = 24;
 const GETROUTE: u16 = 26;
 const NEWNEIGH: u16 = 28;
@@ -122,6 +123,32 @@ pub fn get_link(batch: &mut Batch, index: u32) {
     });
 }
 
+/// Asks for all links.
+pub fn list_links(batch: &mut Batch) {
+    batch.message("list links", GETLINK, DUMP, |m| {
+        m.raw(&link_header(0, 0, 0, 0));
+    });
+}
+
+/// Of an answer to [`list_links`]: the name of a bridge; none for other links.
+pub fn bridge_name(answer: &[u8]) -> Option<String> {
+    let (mut name, mut is_bridge) = (None, false);
+    for (kind, value) in attributes(answer.get(16..).unwrap_or(&[])) {
+        match kind {
+            IFLA_IFNAME => {
+                let text = value.strip_suffix(&[0]).unwrap_or(value);
+                name = std::str::from_utf8(text).ok().map(str::to_owned);
+            }
+            IFLA_LINKINFO => {
+                is_bridge = attributes(value)
+                    .any(|(kind, value)| kind == IFLA_INFO_KIND && value.starts_with(b"bridge"));
+            }
+            _ => {}
+        }
+    }
+    name.filter(|_| is_bridge)
+}
+
 /// What an answer to [`get_link`] says.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Link {
@@ -226,6 +253,15 @@ pub fn add_address(batch: &mut Batch, index: u32, address: IpAddr, prefix: u8) {
                 m.attr(IFA_BROADCAST, &broadcast.to_be_bytes());
             }
         }
+    });
+}
+
+/// Takes an address away, and its prefix route with it.
+pub fn delete_address(batch: &mut Batch, index: u32, address: IpAddr, prefix: u8) {
+    const IFA_LOCAL: u16 = 2;
+    batch.message("take an address away", DELADDR, ACK, |m| {
+        let [a, b, c, d] = index.to_ne_bytes();
+        m.raw(&[family(address), prefix, 0, 0, a, b, c, d]).attr(IFA_LOCAL, &octets(address));
     });
 }
 

@@ -99,6 +99,7 @@ pub(crate) fn announce(inner: &std::sync::Arc<Inner>) {
                 }
             }
         }
+        inner.gate.known();
     });
 }
 

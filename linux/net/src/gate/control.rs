@@ -98,6 +98,7 @@ impl Gate {
             },
             Request::AddNetwork(network) => done(self.add_network(network)),
             Request::RemoveNetwork { bridge } => done(self.remove_network(&bridge)),
+            Request::KeepOnly { bridges } => done(self.keep_only(&bridges)),
             Request::Publish(publication) => {
                 match self.ports.publish(&mut self.shared, publication) {
                     Ok(host_port) => Reply::Published { host_port },
@@ -132,10 +133,15 @@ impl Gate {
         let mut networks = self.shared.policy.networks().to_vec();
         networks.retain(|n| n.bridge != network.bridge);
         networks.push(network.clone());
+        self.removals.settle(&network.bridge);
+        let old = self.shared.policy.networks().iter().find(|n| n.bridge == network.bridge).cloned();
         let (listeners, new) = (self.listeners, network.clone());
         self.inside(move || {
             // The rules come first: nothing on the bridge is ever without them.
             setup::set_rules(&networks, listeners)?;
+            if let Some(old) = old {
+                setup::silence_bridge(&old)?;
+            }
             setup::add_bridge(&new)
         })?;
         self.shared.policy.add_network(network);
@@ -144,20 +150,32 @@ impl Gate {
 
     fn remove_network(&mut self, bridge: &str) -> Result<(), Error> {
         let mut networks = self.shared.policy.networks().to_vec();
-        networks.retain(|n| n.bridge != bridge);
-        let (listeners, name) = (self.listeners, bridge.to_owned());
+        let gone = networks.iter().position(|n| n.bridge == bridge).map(|at| networks.remove(at));
+        let listeners = self.listeners;
         self.inside(move || {
-            setup::delete_bridge(&name)?;
+            if let Some(network) = gone {
+                setup::silence_bridge(&network)?;
+            }
             setup::set_rules(&networks, listeners)
         })?;
         self.shared.policy.remove_network(bridge);
+        self.removals.begin(bridge.to_owned());
         Ok(())
     }
 
-    fn inside(
+    /// Takes bridges away that an earlier gate made and no engine knows any more.
+    fn keep_only(&mut self, bridges: &[String]) -> Result<(), Error> {
+        let existing = self.inside(setup::bridges)?;
+        for bridge in self.removals.stray(bridges, existing) {
+            self.remove_network(&bridge)?;
+        }
+        Ok(())
+    }
+
+    fn inside<T: Send + 'static>(
         &self,
-        job: impl FnOnce() -> Result<(), Error> + Send + 'static,
-    ) -> Result<(), Error> {
+        job: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
         self.shared
             .servant
             .run(job)

@@ -40,6 +40,7 @@ mod poll;
 mod port;
 mod privileges;
 mod quota;
+mod removal;
 mod resolver;
 mod servant;
 mod setup;
@@ -67,6 +68,7 @@ use policy::Policy;
 use poll::{Event, Kind, Poller, READ, Token};
 use port::Ports;
 use quota::Quota;
+use removal::Removals;
 use resolver::Resolvers;
 use servant::{Pools, Servant};
 use shared::Shared;
@@ -83,6 +85,7 @@ const MTU: u32 = 65520;
 struct Gate {
     shared: Shared,
     engines: Engines,
+    removals: Removals,
     listeners: Listeners,
     /// Transparent listeners and wildcard sockets inside, by the number in their token.
     accepting: Vec<OwnedFd>,
@@ -133,6 +136,7 @@ fn start(config: &GateConfig) -> Result<Gate, Error> {
     bryo_sys::signal::ignore(rustix::process::Signal::PIPE.as_raw()).context("ignore SIGPIPE")?;
     let descriptors = raise_descriptors();
     let servant = Servant::start("bryo-servant", Path::new(&config.netns))?;
+    let removals = Removals::new(Servant::start("bryo-removal", Path::new(&config.netns))?);
     let homes = Homes::start(Path::new(&config.netns))?;
     let (mtu, lesser) = (config.mtu, config.lesser);
     let inside = servant.run(move || setup::set_up(mtu, lesser)).context("set up inside")??;
@@ -157,7 +161,7 @@ fn start(config: &GateConfig) -> Result<Gate, Error> {
         quota: Quota::new(descriptors),
         now: Instant::now(),
     };
-    drop_privileges(&shared)?;
+    drop_privileges(&shared, &removals)?;
     // A gate that was killed leaves its socket's file.
     let _ = std::fs::remove_file(&config.socket);
     let socket = Path::new(&config.socket);
@@ -169,6 +173,7 @@ fn start(config: &GateConfig) -> Result<Gate, Error> {
             if inside.listeners.tproxy { "tproxy" } else { "marks" },
             inside.reason,
         ),
+        removals,
         listeners: inside.listeners,
         accepting: inside.streams,
         wildcards: inside.datagrams,
@@ -183,9 +188,10 @@ fn start(config: &GateConfig) -> Result<Gate, Error> {
     })
 }
 
-fn drop_privileges(shared: &Shared) -> Result<(), Error> {
+fn drop_privileges(shared: &Shared, removals: &Removals) -> Result<(), Error> {
     let what = "drop privileges";
     shared.servant.run(privileges::keep_net_admin).context(what)?.context(what)?;
+    removals.servant().run(privileges::keep_net_admin).context(what)?.context(what)?;
     shared.homes.usher().run(privileges::keep_entering).context(what)?.context(what)?;
     privileges::drop_all().context(what)
 }

@@ -3,7 +3,7 @@
 //! | | should | must not |
 //! |---|---|---|
 //! | loop thread | connect, listen and relay with the user's own rights | have any capability: it reads what containers send |
-//! | servant | make transparent sockets, change bridges and firewall (CAP_NET_ADMIN) | have any other capability |
+//! | servant, removal | make transparent sockets, change bridges and firewall (CAP_NET_ADMIN) | have any other capability |
 //! | usher | enter containers' network namespaces (CAP_SYS_ADMIN) and make marked sockets there (CAP_NET_ADMIN) | have any other capability |
 //! | all | | gain rights by executing anything (no_new_privs) |
 //!
@@ -27,7 +27,7 @@ pub fn drop_all() -> io::Result<()> {
     keep_only(CapabilitySet::empty())
 }
 
-/// For the servant.
+/// For the servant, and for the thread that deletes bridges.
 pub fn keep_net_admin() -> io::Result<()> {
     keep_only(CapabilitySet::NET_ADMIN)
 }

@@ -60,7 +60,7 @@ impl Servant {
     }
 
     /// Runs `job` inside; the result can be fetched later.
-    fn begin<T: Send + 'static>(
+    pub fn begin<T: Send + 'static>(
         &self,
         job: impl FnOnce() -> T + Send + 'static,
     ) -> io::Result<Receiver<T>> {

@@ -109,6 +109,42 @@ pub fn add_bridge(network: &Network) -> Result<(), Error> {
     Ok(())
 }
 
+/// Makes a bridge meaningless at once: no address, no route; deleting it takes longer. One that is not there is no error.
+pub fn silence_bridge(network: &Network) -> Result<(), Error> {
+    let name = &network.bridge;
+    let socket = Socket::open(Family::Route).context("open a netlink socket")?;
+    let index = match socket.interface(name) {
+        Ok(index) => index,
+        Err(e) if Errno::from_io_error(&e) == Some(Errno::NODEV) => return Ok(()),
+        Err(source) => return Err(Error { what: format!("find bridge {name}"), source }),
+    };
+    let addresses = [
+        network.ipv4.map(|(address, prefix)| (address.into(), prefix)),
+        network.ipv6.map(|(address, prefix)| (address.into(), prefix)),
+    ];
+    for (address, prefix) in addresses.into_iter().flatten() {
+        let mut batch = Batch::new();
+        rtnl::delete_address(&mut batch, index, address, prefix);
+        match socket.submit(batch) {
+            Err(e) if e.errno == Errno::ADDRNOTAVAIL => {}
+            other => other.context(format!("take {address} from bridge {name}"))?,
+        }
+    }
+    Ok(())
+}
+
+/// The names of all bridges here.
+pub fn bridges() -> Result<Vec<String>, Error> {
+    let socket = Socket::open(Family::Route).context("open a netlink socket")?;
+    let mut batch = Batch::new();
+    rtnl::list_links(&mut batch);
+    let mut names = Vec::new();
+    socket
+        .dump(batch, |answer| names.extend(rtnl::bridge_name(answer)))
+        .context("list the bridges")?;
+    Ok(names)
+}
+
 /// Takes a bridge away; one that is not there is no error.
 pub fn delete_bridge(name: &str) -> Result<(), Error> {
     let socket = Socket::open(Family::Route).context("open a netlink socket")?;

@@ -154,6 +154,10 @@ fn isolation(world: &mut World) {
     world.gate.remove_network("br-plain").expect("remove");
     println!("    remove_network: {:?}", start.elapsed());
     world.gate.remove_network("br-plain").expect("remove again");
+    // One of the same name waits for the old one's end.
+    world.gate.add_network(&plain).expect("add it again");
+    let newcomer = on(world, &plain, 9, false);
+    assert!(reaches(&newcomer, lan));
     assert!(reaches(&first, lan));
 }
 
