@@ -22,6 +22,7 @@ mod error;
 mod firewall;
 mod gate;
 pub mod messages;
+mod routes;
 mod rtnl;
 
 pub use attach::{attach, detach, loopback_up};
@@ -29,3 +30,4 @@ pub use client::{GateClient, GateError, Ready, State};
 pub use error::Error;
 pub use gate::{port_holder, probe, run_gate};
 pub use messages::{Endpoint, GateConfig, Network, Protocol, Publication, Refusal};
+pub use routes::routed;

@@ -342,6 +342,29 @@ pub fn get_route(batch: &mut Batch, address: IpAddr) {
     });
 }
 
+/// Asks for all routes of a family.
+pub fn list_routes(batch: &mut Batch, v6: bool) {
+    batch.message("list routes", GETROUTE, DUMP, |m| {
+        m.raw(&[if v6 { AF_INET6 } else { AF_INET }, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    });
+}
+
+/// Of an answer to [`list_routes`]: the destination, if it is a unicast one of the main table and no default route.
+pub fn destination(answer: &[u8]) -> Option<(IpAddr, u8)> {
+    const RTA_DST: u16 = 1;
+    const TYPE_UNICAST: u8 = 1;
+    let (bits, table, kind) = (*answer.get(1)?, *answer.get(4)?, *answer.get(7)?);
+    if bits == 0 || table != TABLE_MAIN || kind != TYPE_UNICAST {
+        return None;
+    }
+    let (_, bytes) = attributes(answer.get(12..)?).find(|(kind, _)| *kind == RTA_DST)?;
+    let address = match <[u8; 4]>::try_from(bytes) {
+        Ok(v4) => IpAddr::from(v4),
+        Err(_) => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?),
+    };
+    Some((address, bits))
+}
+
 /// An answer to [`get_route`] says: to this namespace itself.
 pub fn is_local(answer: &[u8]) -> bool {
     answer.get(7) == Some(&TYPE_LOCAL)

@@ -27,20 +27,14 @@ pub(crate) fn default_pools() -> Vec<(IpNet, u8)> {
 /// A subnet of the pools that overlaps none in use.
 pub(crate) fn free_subnet(pools: &[(IpNet, u8)], in_use: &[IpNet], v6: bool) -> Result<IpNet> {
     let fits = |net: &IpNet| in_use.iter().all(|other| !overlap(net, other));
-    if v6 {
-        return local_v6().filter(fits).ok_or_else(exhausted);
+    let of_family = pools.iter().filter(|(pool, _)| pool.addr().is_ipv6() == v6);
+    let mut subnets = of_family.filter_map(|(pool, size)| pool.subnets(*size).ok()).flatten();
+    if let Some(subnet) = subnets.find(|subnet| fits(subnet)) {
+        return Ok(subnet);
     }
-    for (pool, size) in pools {
-        let IpNet::V4(pool) = pool else { continue };
-        let Ok(subnets) = pool.subnets(*size) else { continue };
-        for subnet in subnets {
-            let subnet = IpNet::V4(subnet);
-            if fits(&subnet) {
-                return Ok(subnet);
-            }
-        }
-    }
-    Err(exhausted())
+    // No pool needs to be named for IPv6: there are unique local subnets for everybody.
+    let unnamed = v6 && !pools.iter().any(|(pool, _)| pool.addr().is_ipv6());
+    local_v6().filter(|subnet| unnamed && fits(subnet)).ok_or_else(exhausted)
 }
 
 /// A unique local subnet: fdxx:xxxx:xxxx::/64 with 40 random bits, as RFC 4193 wants.

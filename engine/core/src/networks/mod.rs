@@ -10,6 +10,7 @@ pub(crate) mod table;
 
 use std::collections::BTreeMap;
 
+use ipnet::IpNet;
 use table::{Member, NETWORK, NetworkRecord};
 
 use crate::containers::actions::Action;
@@ -30,12 +31,14 @@ pub(crate) fn load(inner: &Inner) -> Result<()> {
             Some(at) => kept.remove(at),
             None => NetworkRecord { id: random_id(), created: now(), spec: NetworkSpec::default() },
         };
+        let asked = record.spec.clone();
         record.spec.name = name.into();
         record.spec.driver = driver.into();
         if name == "bridge" {
-            default_bridge(inner, &mut record.spec)?;
+            let others = kept.iter().flat_map(|n| n.spec.ipam.iter().filter_map(|c| c.subnet));
+            default_bridge(inner, &mut record.spec, others.collect())?;
         }
-        if found.is_none() {
+        if found.is_none() || name == "bridge" && asked != record.spec {
             inner.records.put(NETWORK, &record.id, &record)?;
         }
         inner.networks.add(record)?;
@@ -49,8 +52,9 @@ pub(crate) fn load(inner: &Inner) -> Result<()> {
     Ok(())
 }
 
-/// docker0 as the settings want it now.
-fn default_bridge(inner: &Inner, spec: &mut NetworkSpec) -> Result<()> {
+/// docker0 as the settings want it now. Without `bip` it keeps the subnet it has: containers that outlived the last engine
+/// have addresses there. `others` are the subnets of the user's networks.
+fn default_bridge(inner: &Inner, spec: &mut NetworkSpec, mut others: Vec<IpNet>) -> Result<()> {
     let mut config = IpamConfig::default();
     match inner.settings.bip {
         Some(bip) => {
@@ -59,7 +63,17 @@ fn default_bridge(inner: &Inner, spec: &mut NetworkSpec) -> Result<()> {
         }
         None => {
             let pools = pools(inner);
-            config.subnet = Some(ipam::free_subnet(&pools, &[], false)?);
+            let had = spec.ipam.iter().filter_map(|c| c.subnet).find(|had| {
+                pools.iter().any(|(pool, _)| pool.contains(had))
+                    && !others.iter().any(|other| ipam::overlap(had, other))
+            });
+            config.subnet = Some(match had {
+                Some(had) => had,
+                None => {
+                    others.extend(routed());
+                    ipam::free_subnet(&pools, &others, false)?
+                }
+            });
         }
     }
     ipam::complete(&mut config)?;
@@ -78,7 +92,16 @@ fn default_bridge(inner: &Inner, spec: &mut NetworkSpec) -> Result<()> {
     Ok(())
 }
 
-fn pools(inner: &Inner) -> Vec<(ipnet::IpNet, u8)> {
+/// What the host has routes to: containers could not reach it behind a subnet of the same addresses.
+fn routed() -> Vec<IpNet> {
+    let routes = bryo_net::routed().unwrap_or_else(|e| {
+        tracing::warn!("the host's routes are not known, new subnets may hide them: {e}");
+        Vec::new()
+    });
+    routes.into_iter().filter_map(|(ip, bits)| IpNet::new(ip, bits).ok()).collect()
+}
+
+fn pools(inner: &Inner) -> Vec<(IpNet, u8)> {
     let own = &inner.settings.default_address_pools;
     if own.is_empty() { ipam::default_pools() } else { own.clone() }
 }
@@ -108,6 +131,7 @@ impl Engine {
     pub async fn network_create(&self, mut spec: NetworkSpec) -> Result<(String, String)> {
         let inner = self.inner();
         check_new(&spec)?;
+        check_options(&spec)?;
         if spec.driver.is_empty() {
             spec.driver = "bridge".into();
         }
@@ -285,6 +309,47 @@ fn check_new(spec: &NetworkSpec) -> Result<()> {
     }
 }
 
+/// Refuses values of driver options that mean nothing.
+fn check_options(spec: &NetworkSpec) -> Result<()> {
+    let option = |key: &str| spec.options.get(key).filter(|v| !v.is_empty());
+    let refused = |key: &str, value: &str, why: &str| {
+        Err(Error::invalid(format!("invalid value for {key}: {value:?}: {why}")))
+    };
+    let key = "com.docker.network.bridge.name";
+    if let Some(name) = option(key) {
+        let bad = |c: char| c == '/' || c.is_whitespace() || c.is_control();
+        if name.len() > 15 || name.contains(bad) || matches!(name.as_str(), "." | ".." | "lo") {
+            return refused(
+                key,
+                name,
+                "an interface's name has at most 15 bytes and no slash or space",
+            );
+        }
+    }
+    let key = "com.docker.network.driver.mtu";
+    if let Some(mtu) = option(key) {
+        if !mtu.parse::<u32>().is_ok_and(|mtu| (68..=65_535).contains(&mtu)) {
+            return refused(key, mtu, "an MTU is a number from 68 to 65535");
+        }
+    }
+    for key in ["bridge.enable_icc", "bridge.enable_ip_masquerade"] {
+        let key = format!("com.docker.network.{key}");
+        let known =
+            ["true", "false", "1", "0", "t", "f", "T", "F", "TRUE", "FALSE", "True", "False"];
+        if let Some(value) = option(&key).filter(|v| !known.contains(&v.as_str())) {
+            return refused(&key, value, "it is true or false");
+        }
+    }
+    for v6 in [false, true] {
+        if spec.ipam.iter().filter(|c| c.subnet.is_some_and(|s| s.addr().is_ipv6() == v6)).count()
+            > 1
+        {
+            return Err(Error::invalid("bridge driver doesn't support multiple subnets"));
+        }
+    }
+    Ok(())
+}
+
 fn take_config(inner: &Inner, spec: &mut NetworkSpec) -> Result<()> {
     let from = inner.networks.find(&spec.config_from)?;
     if !from.spec.config_only {
@@ -310,6 +375,9 @@ fn addresses(inner: &Inner, spec: &mut NetworkSpec) -> Result<()> {
     }
     if spec.ipv6 && !has(spec, true) {
         wanted.push(true);
+    }
+    if !wanted.is_empty() {
+        in_use.extend(routed());
     }
     for v6 in wanted {
         let subnet = ipam::free_subnet(&pools(inner), &in_use, v6)?;

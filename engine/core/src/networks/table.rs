@@ -76,7 +76,8 @@ impl NetworkRecord {
         });
         let option = |key: &str| self.spec.options.get(key);
         let mtu = option("com.docker.network.driver.mtu").and_then(|m| m.parse().ok());
-        let icc = option("com.docker.network.bridge.enable_icc").is_none_or(|v| v != "false");
+        let icc = option("com.docker.network.bridge.enable_icc")
+            .is_none_or(|v| !matches!(v.as_str(), "false" | "0" | "f" | "F" | "FALSE" | "False"));
         let mtu = mtu.unwrap_or(default_mtu);
         Some(bryo_net::Network { bridge, ipv4, ipv6, internal: self.spec.internal, icc, mtu })
     }
@@ -111,6 +112,19 @@ impl Table {
                 "network with name {} already exists",
                 record.spec.name
             )));
+        }
+        if let Some(bridge) = record.bridge() {
+            if let Some(other) =
+                networks.values().find(|n| n.record.bridge().as_ref() == Some(&bridge))
+            {
+                return Err(Error::new(
+                    crate::ErrorKind::Forbidden,
+                    format!(
+                        "cannot create network {} ({bridge}): conflicts with network {} ({bridge}): networks have same bridge name",
+                        record.id, other.record.id
+                    ),
+                ));
+            }
         }
         for config in record.spec.ipam.iter().filter_map(|c| c.subnet) {
             let other = networks.values().find(|n| {
@@ -335,6 +349,8 @@ mod tests {
         assert!(table.add(NetworkRecord { id: "cd".into(), ..same.clone() }).is_err());
         let mut other = same;
         other.spec.name = "m".into();
+        assert!(table.add(other.clone()).unwrap_err().message().ends_with("same bridge name"));
+        other.id = "ef34".into();
         assert!(table.add(other).unwrap_err().message().contains("overlaps"));
     }
 

@@ -134,7 +134,8 @@ impl Gate {
         networks.retain(|n| n.bridge != network.bridge);
         networks.push(network.clone());
         self.removals.settle(&network.bridge);
-        let old = self.shared.policy.networks().iter().find(|n| n.bridge == network.bridge).cloned();
+        let old =
+            self.shared.policy.networks().iter().find(|n| n.bridge == network.bridge).cloned();
         let (listeners, new) = (self.listeners, network.clone());
         self.inside(move || {
             // The rules come first: nothing on the bridge is ever without them.
