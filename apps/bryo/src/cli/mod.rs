@@ -13,6 +13,7 @@ pub mod error;
 pub mod flags;
 mod format;
 mod help;
+mod progress;
 mod pull;
 mod registry;
 mod retar;

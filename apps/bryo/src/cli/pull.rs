@@ -1,16 +1,12 @@
-//! Pulling, and showing how far it is.
-
-use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+//! `pull` and `push`, and names of images.
 
 use bryo_images::Reference;
-use bryo_spec::docker::ProgressLine;
-use bryo_spec::docker::units::human_size;
 
-use super::client::{self, JsonLines, chunks, query, request};
+use super::client::{self, query, request};
 use super::context::Context;
 use super::error::{CliError, Result};
 use super::flags::{Flag, Parsed, platform, switch, value};
+use super::progress::{Screen, show};
 use super::registry;
 
 /// Flags of `pull`.
@@ -46,11 +42,8 @@ pub async fn pull(context: Context, p: Parsed) -> Result<u8> {
     if tag.is_none() && !p.is("quiet") {
         println!("Using default tag: latest");
     }
-    let out: Box<dyn Write> =
-        if p.is("quiet") { Box::new(std::io::sink()) } else { Box::new(std::io::stdout()) };
-    let terminal = std::io::stdout().is_terminal() && !p.is("quiet");
-    fetch(&context, name, tag.unwrap_or("latest"), &p.text("platform"), Screen::new(out, terminal))
-        .await?;
+    let screen = if p.is("quiet") { Screen::silent() } else { Screen::stdout() };
+    fetch(&context, name, tag.unwrap_or("latest"), &p.text("platform"), screen).await?;
     println!("{}", full_name(&image));
     Ok(0)
 }
@@ -58,10 +51,8 @@ pub async fn pull(context: Context, p: Parsed) -> Result<u8> {
 /// Pulls for `run`: progress is no output of the command.
 pub async fn to_stderr(context: &Context, image: &str, platform: &str, quiet: bool) -> Result<()> {
     let (name, tag) = split(image);
-    let out: Box<dyn Write> =
-        if quiet { Box::new(std::io::sink()) } else { Box::new(std::io::stderr()) };
-    let terminal = std::io::stderr().is_terminal() && !quiet;
-    fetch(context, name, tag.unwrap_or("latest"), platform, Screen::new(out, terminal))
+    let screen = if quiet { Screen::silent() } else { Screen::stderr() };
+    fetch(context, name, tag.unwrap_or("latest"), platform, screen)
         .await
         .map_err(|e| e.with_code(125))
 }
@@ -113,97 +104,12 @@ pub async fn push(context: Context, p: Parsed) -> Result<u8> {
     let header = registry::header(&context, name)?;
     authorise(&mut request, header.as_deref().unwrap_or("e30="))?;
     let response = context.client.call(request).await?;
-    let out: Box<dyn Write> =
-        if p.is("quiet") { Box::new(std::io::sink()) } else { Box::new(std::io::stdout()) };
-    let terminal = std::io::stdout().is_terminal() && !p.is("quiet");
-    show(response, Screen::new(out, terminal)).await?;
+    let screen = if p.is("quiet") { Screen::silent() } else { Screen::stdout() };
+    show(response, screen).await?;
     if p.is("quiet") {
         println!("{}", full_name(image));
     }
     Ok(0)
-}
-
-/// Shows a stream of progress; an error in it is the command's.
-pub async fn show(
-    response: http::Response<hyper::body::Incoming>,
-    mut screen: Screen,
-) -> Result<()> {
-    let mut lines = JsonLines::new(chunks(response));
-    while let Some(line) = lines.next::<ProgressLine>().await? {
-        if let Some(error) = line.error {
-            return Err(CliError::new(error));
-        }
-        screen.show(&line)?;
-    }
-    Ok(())
-}
-
-/// Where progress is shown: on a terminal each layer has a line that changes; otherwise only what happened, a line each.
-pub struct Screen {
-    out: Box<dyn Write>,
-    terminal: bool,
-    /// Which line a layer has, counted from the first.
-    rows: BTreeMap<String, usize>,
-}
-
-impl Screen {
-    /// A screen.
-    pub fn new(out: Box<dyn Write>, terminal: bool) -> Screen {
-        Screen { out, terminal, rows: BTreeMap::new() }
-    }
-
-    fn show(&mut self, line: &ProgressLine) -> Result<()> {
-        if let Some(text) = &line.stream {
-            write!(self.out, "{text}")?;
-            return Ok(self.out.flush()?);
-        }
-        let status = line.status.as_deref().unwrap_or_default();
-        let detail = line.progress_detail.clone().unwrap_or_default();
-        let is_layer = line.progress_detail.is_some();
-        match (&line.id, self.terminal && is_layer) {
-            (Some(id), true) => {
-                let text = format!("{id}: {status}{}", bar(&detail));
-                self.redraw(id, &text)?;
-            }
-            // Without a terminal the bytes of a download are not told.
-            (Some(_), false) if detail.current.is_some() => {}
-            (Some(id), false) => writeln!(self.out, "{id}: {status}")?,
-            (None, _) => writeln!(self.out, "{status}")?,
-        }
-        Ok(self.out.flush()?)
-    }
-
-    fn redraw(&mut self, id: &str, text: &str) -> Result<()> {
-        let count = self.rows.len();
-        match self.rows.get(id) {
-            None => {
-                self.rows.insert(id.to_owned(), count);
-                writeln!(self.out, "{text}\x1b[K")?;
-            }
-            Some(row) => {
-                let up = count - row;
-                write!(self.out, "\x1b[{up}A\r{text}\x1b[K\x1b[{up}B\r")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// `[====>      ]  1.2MB/3.4MB`.
-fn bar(detail: &bryo_spec::docker::ProgressDetail) -> String {
-    const WIDTH: u64 = 50;
-    match (detail.current, detail.total) {
-        (Some(current), Some(total)) if total > 0 => {
-            let full = usize::try_from(current.min(total) * WIDTH / total).unwrap_or(0);
-            let rest = usize::try_from(WIDTH).unwrap_or(0).saturating_sub(full);
-            let head = if rest > 0 { ">" } else { "" };
-            let rest = " ".repeat(rest.saturating_sub(1));
-            let (done, all) = (human_size(current, 4), human_size(total, 4));
-            format!(" [{}{head}{rest}]  {done:>8}/{all}", "=".repeat(full))
-        }
-        (Some(current), _) if current > 0 => format!(" {}", human_size(current, 4)),
-        _ => String::new(),
-    }
 }
 
 /// Refuses what is no reference before the daemon is asked.

@@ -15,7 +15,8 @@ use super::super::client::{self, Body, JsonLines, chunks, query, request, segmen
 use super::super::context::Context;
 use super::super::error::{CliError, Result};
 use super::super::flags::{Flag, Parsed, list, platform, switch, value};
-use super::super::pull::{self, Screen};
+use super::super::progress::{self, Screen};
+use super::super::pull;
 use super::super::stdio;
 
 /// Flags of `export`, and of `save`.
@@ -110,8 +111,8 @@ pub async fn load(context: Context, p: Parsed) -> Result<u8> {
     pairs.extend(client::platform(&p)?.map(|platform| ("platform", platform)));
     let path = format!("/images/load{}", query(&pairs));
     let response = upload(&context, http::Method::POST, &path, input).await?;
-    let screen = Screen::new(Box::new(std::io::stdout()), std::io::stdout().is_terminal());
-    pull::show(response, screen).await.map(|()| 0)
+    let screen = Screen::stdout();
+    progress::show(response, screen).await.map(|()| 0)
 }
 
 /// An image from a filesystem's archive.
@@ -137,8 +138,8 @@ pub async fn import(context: Context, p: Parsed) -> Result<u8> {
     pairs.extend(p.all("change").into_iter().map(|c| ("changes", c)));
     let path = format!("/images/create{}", query(&pairs));
     let response = upload(&context, http::Method::POST, &path, input).await?;
-    let screen = Screen::new(Box::new(std::io::stdout()), false);
-    pull::show(response, screen).await.map(|()| 0)
+    let screen = Screen::plain();
+    progress::show(response, screen).await.map(|()| 0)
 }
 
 type Input = Box<dyn AsyncRead + Send + Unpin>;
