@@ -8,6 +8,7 @@ mod choice;
 pub mod client;
 mod config;
 mod context;
+mod dashboard;
 mod endpoint;
 pub mod error;
 pub mod flags;

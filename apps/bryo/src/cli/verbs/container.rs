@@ -4,6 +4,7 @@ use bryo_spec::docker::{FilesystemChange, TopResponse, UpdateRequest, UpdateResp
 
 use super::super::client::{query, segment};
 use super::super::context::Context;
+use super::super::dashboard;
 use super::super::error::{CliError, Result};
 use super::super::flags::{Flag, Parsed, value};
 use super::super::format::align;
@@ -42,7 +43,9 @@ pub const UPDATE: &[Flag] = &[
 
 /// Processes.
 pub async fn top(context: Context, p: Parsed) -> Result<u8> {
-    let Some((name, args)) = p.args.split_first() else { return Ok(0) };
+    let Some((name, args)) = p.args.split_first() else {
+        return dashboard::run(context).await;
+    };
     let pairs: Vec<_> =
         (!args.is_empty()).then(|| ("ps_args", args.join(" "))).into_iter().collect();
     let path = format!("/containers/{}/top{}", segment(name), query(&pairs));
