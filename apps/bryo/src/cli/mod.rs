@@ -24,6 +24,7 @@ mod session;
 mod stdio;
 mod template;
 mod terminal;
+mod unshare;
 mod verbs;
 
 use std::ffi::OsString;
@@ -102,6 +103,9 @@ fn command(program: &'static str, words: &[String]) -> Result<u8> {
     if global.is("version") {
         println!("{}", verbs::version::short(program));
         return Ok(0);
+    }
+    if let Some(ended) = (program == "bryo").then(|| unshare::run(&global.args)).flatten() {
+        return ended.inspect_err(|e| eprintln!("{e}"));
     }
     let Some((name, verb, rest)) = verbs::find(&global.args) else {
         return no_verb(program, &global.args);

@@ -207,7 +207,7 @@ fn first_line(e: &CliError) -> String {
 }
 
 /// The text of a log: frames taken away, and what would move the cursor.
-fn lines(bytes: &[u8]) -> Vec<String> {
+pub fn lines(bytes: &[u8]) -> Vec<String> {
     let mut text = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let [0..=2, 0, 0, 0, a, b, c, d, tail @ ..] = rest {

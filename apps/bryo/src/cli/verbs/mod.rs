@@ -2,12 +2,14 @@
 
 pub mod absent;
 mod attach;
+pub mod completion;
 mod container;
 mod context;
 mod cp;
 mod df;
 mod events;
 mod exec;
+mod explain;
 mod history;
 mod images;
 mod info;

@@ -1,7 +1,7 @@
 //! Verbs of the command line itself: contexts.
 
-use super::super::super::flags::Order::Mixed;
-use super::super::{Verb, context, login};
+use super::super::super::flags::Order::{FlagsFirst, Mixed};
+use super::super::{Verb, completion, context, explain, login};
 use super::ANY;
 
 /// Registries.
@@ -26,6 +26,31 @@ pub fn registries() -> Vec<Verb> {
             (1, 1),
             login::search
         ),
+    ]
+}
+
+/// What docker does not have.
+pub fn own() -> Vec<Verb> {
+    vec![
+        verb!(
+            ["explain"],
+            "[CONTAINER|last]",
+            "Tell why a container is not running and what to change",
+            [],
+            Mixed,
+            (0, 1),
+            explain::explain
+        ),
+        verb!(
+            ["completion"],
+            "bash|zsh|fish",
+            "Print a completion script for bash, zsh or fish",
+            [],
+            Mixed,
+            (1, 1),
+            completion::completion
+        ),
+        verb!(["__complete"], "", "", [], FlagsFirst, (0, ANY), completion::complete),
     ]
 }
 

@@ -33,5 +33,6 @@ pub fn table() -> Vec<Verb> {
     table.extend(others::whole_system());
     table.extend(client::contexts());
     table.extend(client::registries());
+    table.extend(client::own());
     table
 }
