@@ -177,3 +177,6 @@ fn candidates(group: Option<&str>) -> Vec<&'static str> {
         Some(group) => names.filter_map(|n| n.strip_prefix(group)?.strip_prefix(' ')).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

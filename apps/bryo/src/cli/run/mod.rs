@@ -4,6 +4,7 @@
 //! the start, so that not even the shortest life is missed. Exit code: the container's; 125 when the engine refuses, 126 and
 //! 127 when the program cannot be run or is not there.
 
+mod api_socket;
 mod body;
 mod checks;
 pub mod flags;
@@ -215,7 +216,10 @@ async fn create_container(context: &Context, p: &Parsed, attach: Attach) -> Resu
         )));
     }
     let size = p.is("tty").then(terminal::size).flatten();
-    let body = body::body(p, attach, size)?;
+    let mut body = body::body(p, attach, size)?;
+    if p.is("use-api-socket") {
+        api_socket::mount(context, &mut body)?;
+    }
     let cidfile = cid_file(p)?;
     let image = body.config.image.clone();
     let platform = platform(p);
@@ -240,6 +244,9 @@ async fn create_container(context: &Context, p: &Parsed, attach: Attach) -> Resu
         }
         other => other,
     }?;
+    if p.is("use-api-socket") {
+        api_socket::copy(context, &created.id).await?;
+    }
     for warning in &created.warnings {
         eprintln!("WARNING: {warning}");
     }

@@ -75,6 +75,11 @@ pub async fn attach(context: Context, p: Parsed) -> Result<u8> {
 
 /// Starts containers; with `-a` or `-i` one, and stays with it.
 pub async fn start(context: Context, p: Parsed) -> Result<u8> {
+    if p.has("checkpoint") || p.has("checkpoint-dir") {
+        return Err(CliError::new(
+            "starting from a checkpoint is not there yet: the engine cannot write a running container to disk",
+        ));
+    }
     if !(p.is("attach") || p.is("interactive")) {
         return start_each(&context, &p.args).await;
     }

@@ -22,7 +22,6 @@ pub const FLAGS: &[Flag] = &[
     LIST_FORMAT,
     switch("no-trunc", None, "Don't truncate output"),
     switch("quiet", Some('q'), "Only show image IDs"),
-    switch("tree", None, "List multi-platform images as a tree (EXPERIMENTAL)"),
 ];
 
 /// Flags of `rmi`.
