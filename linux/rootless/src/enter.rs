@@ -18,7 +18,7 @@ use crate::birth::{Cradle, live};
 use crate::client::{Greeting, HolderClient};
 use crate::data_root::lock;
 use crate::error::{SetupError, Warning};
-use crate::holder::read_survivors;
+use crate::holder::{end, read_survivors};
 use crate::ids::IdMaps;
 use crate::parent::{Newborn, internal};
 use crate::preflight::Plan;
@@ -126,6 +126,39 @@ fn greet(exec_root: &Path) -> Result<Option<Greeting>, SetupError> {
 /// The holder of an exec root, if one answers; joins nothing.
 pub fn find_holder(exec_root: &Path) -> Result<Option<HolderClient>, SetupError> {
     Ok(greet(exec_root)?.map(|greeting| greeting.client))
+}
+
+/// Ends what an engine left behind when it went: the holder with all its children, or the children of a dead holder; removes
+/// the files of this boot, and the exec root if nothing else is in it. How many processes that were.
+pub fn end_leftovers(exec_root: &Path) -> Result<usize, SetupError> {
+    let survivors = read_survivors(exec_root);
+    let mut ended = survivors.len();
+    if let Some(holder) = find_holder(exec_root)? {
+        ended += 1;
+        holder.quit().map_err(|e| {
+            let pid = holder.pid();
+            SetupError::new("could not end the holder", e.to_string(), format!("kill -9 {pid}"))
+        })?;
+    }
+    for (pid, start) in survivors {
+        end(pid, Some(start));
+    }
+    let files = [
+        "engine.lock",
+        "holder.sock",
+        "holder.log",
+        "gate.sock",
+        "children",
+        "netns",
+        "containers",
+    ];
+    for path in files.map(|name| exec_root.join(name)) {
+        // What is there of a container (sockets) is nothing to anybody now.
+        let _ =
+            if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    }
+    let _ = std::fs::remove_dir(exec_root);
+    Ok(ended)
 }
 
 /// Moves the calling process (one thread) into the namespaces of the holder that answers; none if none does. The working

@@ -20,7 +20,7 @@ mod survivors;
 use crate::Programs;
 use crate::client::socket_path;
 use crate::messages::{Reply, Request, VERSION};
-pub(crate) use survivors::{children_file, read_survivors};
+pub(crate) use survivors::{children_file, end, read_survivors};
 
 /// What the holder's signalfd collects.
 pub(crate) const SIGNALS: [i32; 5] = [SIGCHLD, 15, 2, 1, 3];
@@ -199,7 +199,7 @@ impl Holder {
     /// Ends the gate and the monitors, then whatever of their children came to us.
     fn end_children(&mut self) {
         for (&pid, &role) in &self.children {
-            survivors::end(pid, role.start());
+            end(pid, role.start());
         }
         for _ in 0..100 {
             self.reap();
@@ -208,7 +208,7 @@ impl Holder {
                 break;
             }
             for pid in left {
-                survivors::end(pid, None);
+                end(pid, None);
             }
         }
     }

@@ -38,7 +38,7 @@ mod preflight;
 pub mod refusal;
 
 pub use client::HolderClient;
-pub use enter::{Enter, Entered, enter, find_holder, join_holder};
+pub use enter::{Enter, Entered, end_leftovers, enter, find_holder, join_holder};
 pub use error::{SetupError, Warning};
 pub use ids::IdMaps;
 pub use inside::{Outcome, inside};

@@ -26,24 +26,28 @@ pub struct Sockets {
 
 /// Removes its socket files when dropped, each only if it is still the file that was made.
 #[derive(Debug, Default)]
-pub struct SocketFiles(Vec<(PathBuf, (u64, u64))>);
+pub struct SocketFiles {
+    ours: Vec<(PathBuf, (u64, u64))>,
+    /// A service manager's, which stays.
+    inherited: Option<PathBuf>,
+}
 
 impl SocketFiles {
     fn add(&mut self, path: &Path) {
         if let Ok(m) = std::fs::symlink_metadata(path) {
-            self.0.push((path.to_owned(), (m.dev(), m.ino())));
+            self.ours.push((path.to_owned(), (m.dev(), m.ino())));
         }
     }
 
     /// The first unix socket: what containers get for /var/run/docker.sock.
     pub fn first(&self) -> Option<PathBuf> {
-        self.0.first().map(|(path, _)| path.clone())
+        self.ours.first().map(|(path, _)| path.clone()).or_else(|| self.inherited.clone())
     }
 }
 
 impl Drop for SocketFiles {
     fn drop(&mut self) {
-        for (path, id) in &self.0 {
+        for (path, id) in &self.ours {
             if std::fs::symlink_metadata(path).is_ok_and(|m| (m.dev(), m.ino()) == *id) {
                 let _ = std::fs::remove_file(path);
             }
@@ -79,7 +83,11 @@ pub fn open(config: &Config) -> Result<Sockets, SetupError> {
                     }
                 });
             }
-            Host::Inherited => sockets.listeners.extend(from_service_manager()?),
+            Host::Inherited => {
+                let listeners = from_service_manager()?;
+                sockets.files.inherited = listeners.iter().find_map(path_of);
+                sockets.listeners.extend(listeners);
+            }
         }
     }
     Ok(sockets)
@@ -174,6 +182,12 @@ fn from_service_manager() -> Result<Vec<Listener>, SetupError> {
         Inherited::Tcp(listener) => Listener::Tcp(listener),
     };
     Ok(sockets.into_iter().map(listener).collect())
+}
+
+/// Where a unix listener's file is.
+fn path_of(listener: &Listener) -> Option<PathBuf> {
+    let Listener::Unix(listener) = listener else { return None };
+    listener.local_addr().ok()?.as_pathname().map(Path::to_owned)
 }
 
 #[cfg(test)]

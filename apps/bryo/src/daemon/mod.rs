@@ -100,7 +100,6 @@ fn start(flags: &Flags, config: Config, user: &User, level: log::Level) -> Resul
         if entered.found { "found" } else { "made" },
         user.name.as_deref().unwrap_or("this user"),
     );
-    let stay = config.live_restore;
     let result = serve::serve(serve::Service {
         flags,
         config: &config,
@@ -109,9 +108,7 @@ fn start(flags: &Flags, config: Config, user: &User, level: log::Level) -> Resul
         sockets,
         level,
     });
-    if !stay {
-        remove_exec_root(&config.exec_root);
-    }
+    remove_exec_root(&config.exec_root);
     drop((pidfile, data_root, entered));
     result
 }
@@ -187,8 +184,11 @@ fn raise_descriptor_limit() {
     }
 }
 
-/// After a clean stop nothing in it is of use. What somebody else put there stays.
+/// After a clean stop nothing in it is of use, unless containers stayed. What somebody else put there stays.
 fn remove_exec_root(exec_root: &std::path::Path) {
+    if exec_root.join("holder.sock").exists() {
+        return;
+    }
     let _ = std::fs::remove_dir(exec_root.join("containers"));
     let _ = std::fs::remove_file(exec_root.join("engine.lock"));
     let _ = std::fs::remove_dir(exec_root);

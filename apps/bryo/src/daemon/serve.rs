@@ -1,4 +1,10 @@
 //! The daemon's working life: the runtime, the engine, the API and the signals.
+//!
+//! | signal | does |
+//! |---|---|
+//! | HUP | reads the configuration again |
+//! | TERM, INT | stops; the containers too, unless `--live-restore` |
+//! | QUIT | stops with the containers in any case: at the end of the session or of the installation |
 
 use std::time::Duration;
 
@@ -79,6 +85,11 @@ async fn life(service: Service<'_>) -> Result<(), SetupError> {
                 }
                 Asked::Stop(name) => {
                     tracing::info!("stopping ({name})");
+                    if name == "SIGQUIT" && service.config.live_restore {
+                        tracing::info!("the containers are stopped too");
+                        let all = settings::reloadable(service.config);
+                        engine.reload(bryo_core::Reloadable { live_restore: false, ..all });
+                    }
                     break;
                 }
             },

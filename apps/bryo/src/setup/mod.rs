@@ -13,8 +13,15 @@
 
 mod check;
 mod finding;
+mod install;
+mod nsenter;
 mod options;
+mod place;
+mod profile;
 mod report;
+mod running;
+mod uninstall;
+mod unit;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -112,11 +119,9 @@ impl Setup {
     fn run(&mut self) -> Result<bool, SetupError> {
         match self.options.command.as_str() {
             "check" => Ok(check::command(self)),
-            other => Err(SetupError::new(
-                format!("the command {other} is not there yet"),
-                format!("{} {other}", self.tool),
-                format!("{} --help", self.tool),
-            )),
+            "install" => install::command(self),
+            "uninstall" => uninstall::command(self),
+            _ => nsenter::command(self),
         }
     }
 

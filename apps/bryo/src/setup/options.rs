@@ -15,6 +15,14 @@ pub struct Options {
     pub skip_iptables: bool,
     /// Findings as JSON.
     pub json: bool,
+    /// systemd makes the socket and starts the engine at the first connection.
+    pub socket_activation: bool,
+    /// Start the engine from the login shell's profile.
+    pub login_shell: bool,
+    /// Remove the data too.
+    pub purge: bool,
+    /// Ask nothing.
+    pub yes: bool,
 }
 
 /// Why there is nothing to run.
@@ -30,11 +38,19 @@ const FLAGS: &[Flag] = &[
     switch("force", Some('f'), "Go on in spite of a rootful Docker, and without subordinate ids"),
     switch("skip-iptables", None, "Do not look at iptables and at the firewall's kernel modules"),
     switch("json", None, "check, doctor: print the findings as JSON"),
+    switch("socket-activation", None, "install: systemd starts the engine at the first connection"),
+    switch("login-shell", None, "install, without systemd: start the engine from ~/.profile"),
+    switch("purge", None, "uninstall: remove images, containers and volumes too, after asking"),
+    switch("yes", Some('y'), "uninstall --purge: do not ask"),
 ];
 
 /// Name and help of each command.
-const COMMANDS: &[(&str, &str)] =
-    &[("check", "Try what Bryo needs; exit status 1 if something required is missing")];
+const COMMANDS: &[(&str, &str)] = &[
+    ("check", "Try what Bryo needs; exit status 1 if something required is missing"),
+    ("install", "Make the engine a service of yours, or replace the one that runs by this version"),
+    ("uninstall", "Stop the engine and its containers and undo what install did"),
+    ("nsenter", "Run a command (or a shell) in the engine's user and mount namespace"),
+];
 
 /// Takes the words behind the tool's name apart.
 pub fn parse(tool: &str, words: &[String]) -> Result<Options, Stop> {
@@ -69,6 +85,10 @@ pub fn parse(tool: &str, words: &[String]) -> Result<Options, Stop> {
         force: parsed.is("force"),
         skip_iptables: parsed.is("skip-iptables"),
         json: parsed.is("json"),
+        socket_activation: parsed.is("socket-activation"),
+        login_shell: parsed.is("login-shell"),
+        purge: parsed.is("purge"),
+        yes: parsed.is("yes"),
         command,
         args,
     })
