@@ -157,3 +157,38 @@ def test_engine_and_gate_die_together(fresh):
         time.sleep(0.02)
     fresh.docker('rm', '-f', 'web')
     assert port not in host.ports()
+
+
+def listen_once(address='127.0.0.1'):
+    """A TCP server of the host's that greets."""
+    import threading
+    server = socket.create_server((address, 0))
+
+    def serve():
+        while True:
+            try:
+                s, _ = server.accept()
+            except OSError:
+                return
+            with s:
+                s.sendall(b'private\n')
+    threading.Thread(target=serve, daemon=True).start()
+    return server
+
+
+def test_the_hosts_loopback_opens_for_a_network_that_asks(own_engine):
+    api = host.free_port()
+    engine = own_engine('-H', 'tcp://127.0.0.1:%d' % api)
+    server = listen_once()
+    port = server.getsockname()[1]
+    ask = 'gw=$(ip route | sed -n "s/^default via \\([^ ]*\\).*/\\1/p"); nc -w 2 $gw %d </dev/null'
+    engine.docker('network', 'create', '-o', 'bryo.host-loopback=true', 'opened')
+    opened = engine.docker('run', '--rm', '--network', 'opened', 'busybox', 'sh', '-c', ask % port, check=False)
+    assert opened.out == 'private\n', opened
+    closed = engine.docker('run', '--rm', 'busybox', 'sh', '-c', ask % port, check=False)
+    assert closed.code != 0 and 'private' not in closed.out
+    # The engine's own door stays shut, even there.
+    for network in ('opened', 'bridge'):
+        door = engine.docker('run', '--rm', '--network', network, 'busybox', 'sh', '-c', ask % api, check=False)
+        assert door.code != 0, door
+    server.close()

@@ -237,7 +237,7 @@ impl Prepared {
         let paths =
             Paths { data_root: settings.data_root.clone(), exec_root: settings.exec_root.clone() };
         let mtu = if settings.mtu == 0 { 65_520 } else { settings.mtu };
-        let gate = Gate::open(&paths, settings.holder.clone(), mtu, &settings.host_resolv_conf);
+        let gate = Gate::open(&paths, &settings, mtu);
         let live = Reloadable {
             insecure_registries: settings.insecure_registries.clone(),
             mirrors: settings.mirrors.clone(),

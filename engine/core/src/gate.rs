@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::containers::record::{Paths, path_text};
 use crate::link::Link;
+use crate::settings::Settings;
 use crate::{Error, ErrorKind, Result};
 
 /// Pause before another try when a gate dies right after its start.
@@ -60,23 +62,19 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Starts the task, which at once looks for a gate or starts one.
-    pub(crate) fn open(
-        paths: &Paths,
-        holder: HolderClient,
-        mtu: u32,
-        resolv_conf: &std::path::Path,
-    ) -> Gate {
+    pub(crate) fn open(paths: &Paths, settings: &Settings, mtu: u32) -> Gate {
         let (jobs, queue) = mpsc::unbounded_channel();
         let config = GateConfig {
             netns: path_text(&paths.bridges()),
             socket: path_text(&paths.exec_root.join("gate.sock")),
             mtu,
-            resolv_conf: path_text(resolv_conf),
+            resolv_conf: path_text(&settings.host_resolv_conf),
             lesser: false,
         };
         let keeper = Keeper {
             queue,
-            holder,
+            holder: settings.holder.clone(),
+            closed: settings.api_addresses.clone(),
             config: Arc::new(config),
             link: None,
             ready: None,
@@ -163,6 +161,8 @@ struct Keeper {
     queue: mpsc::UnboundedReceiver<Job>,
     holder: HolderClient,
     config: Arc<GateConfig>,
+    /// The engine's own TCP sockets.
+    closed: Vec<SocketAddr>,
     link: Option<Link>,
     ready: Option<(String, Option<String>)>,
     /// By bridge.
@@ -392,6 +392,9 @@ impl Keeper {
 
     /// A new engine takes over what an older gate holds; a new gate gets what the engine knows.
     async fn replay(&mut self, link: &Link) -> io::Result<()> {
+        // First of all: from now on containers have a way out.
+        let close = Request::Close { addresses: self.closed.clone() };
+        report(exchange(link, &close).await?, "to close the API's addresses");
         let mut open: Vec<Publication> = Vec::new();
         if let Reply::State { publications, .. } = exchange(link, &Request::Describe).await? {
             for publication in &publications {

@@ -98,6 +98,8 @@ pub struct Settings {
     pub docker_socket: Option<PathBuf>,
     /// The host's resolv.conf.
     pub host_resolv_conf: PathBuf,
+    /// Where the API is served over TCP: no container reaches these.
+    pub api_addresses: Vec<std::net::SocketAddr>,
     /// Path of the seccomp profile of containers that name none; `unconfined`; none: the built-in one.
     pub seccomp_profile: Option<String>,
     /// Set no_new_privs in every container.

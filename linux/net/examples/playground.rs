@@ -42,6 +42,7 @@ fn main() {
         internal: false,
         icc: true,
         mtu,
+        host_loopback: false,
     })
     .expect("add the network");
     let pid = u32::try_from(container.as_raw_pid()).expect("pid");

@@ -12,7 +12,8 @@
 //! of them in all namespaces.
 //!
 //! The first packet must not be lost: attach tells both sides their neighbours' hardware addresses and returns when the
-//! links carry packets.
+//! links carry packets. The bridge's side is told for good: neither ARP replies of another container change it, nor does
+//! the gate take an address without such an entry for a container's.
 //!
 //! On failure nothing is left: if the container's side cannot be set up, the pair is deleted again.
 
@@ -179,8 +180,10 @@ fn make_pair(
     rtnl::no_link_local(&mut batch, end);
     let addresses = [endpoint.ipv4.map(|a| a.0.into()), endpoint.ipv6.map(|a| a.0.into())];
     for address in addresses.into_iter().flatten() {
-        rtnl::add_neighbour(&mut batch, bridge, address, endpoint.mac);
+        rtnl::add_neighbour(&mut batch, bridge, address, endpoint.mac, true);
     }
+    // The namespace of an ended container that had these addresses may be there for a moment yet, and answer.
+    rtnl::add_to_port(&mut batch, end, endpoint.mac);
     if endpoint.isolated {
         rtnl::isolate_port(&mut batch, end);
     }
@@ -207,7 +210,7 @@ fn set_up_inside(inside: &Socket, endpoint: &Endpoint, gateway_mac: [u8; 6]) -> 
     let gateways = [endpoint.gateway4.map(IpAddr::V4), endpoint.gateway6.map(IpAddr::V6)];
     for gateway in gateways.into_iter().flatten() {
         rtnl::add_route(&mut batch, Route::Default { gateway, index });
-        rtnl::add_neighbour(&mut batch, index, gateway, gateway_mac);
+        rtnl::add_neighbour(&mut batch, index, gateway, gateway_mac, false);
     }
     inside.submit(batch).context(format!("set up interface {}", endpoint.interface))?;
     Ok(index)

@@ -62,6 +62,9 @@ pub struct Network {
     pub icc: bool,
     /// MTU of this bridge.
     pub mtu: u32,
+    /// What the host serves on its loopback is reached at the gateway's address.
+    #[serde(default)]
+    pub host_loopback: bool,
 }
 
 /// One interface of one container; the monitor makes it (see `attach`).

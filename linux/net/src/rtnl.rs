@@ -16,6 +16,7 @@ const DELADDR: u16 = 21;
 const NEWROUTE: u16 = 24;
 const GETROUTE: u16 = 26;
 const NEWNEIGH: u16 = 28;
+const GETNEIGH: u16 = 30;
 const NEWRULE: u16 = 32;
 const DELRULE: u16 = 33;
 
@@ -174,16 +175,51 @@ impl Link {
     }
 }
 
-/// Tells a link the hardware address of a neighbour, as if learnt a while ago (`NUD_STALE`): the first packet needs no
-/// question, and the kernel verifies the answer later.
-pub fn add_neighbour(batch: &mut Batch, index: u32, address: IpAddr, mac: [u8; 6]) {
+const NUD_PERMANENT: u8 = 0x80;
+
+/// Tells a link the hardware address of a neighbour: for good, or as if learnt a while ago (`NUD_STALE`), so that the
+/// first packet needs no question and the kernel verifies the answer later.
+pub fn add_neighbour(
+    batch: &mut Batch,
+    index: u32,
+    address: IpAddr,
+    mac: [u8; 6],
+    permanent: bool,
+) {
     const NUD_STALE: u8 = 4;
+    let state = if permanent { NUD_PERMANENT } else { NUD_STALE };
     batch.message("add a neighbour", NEWNEIGH, ACK | CREATE | REPLACE, |m| {
         let [a, b, c, d] = index.to_ne_bytes();
-        let [low, high] = u16::from(NUD_STALE).to_ne_bytes();
+        let [low, high] = u16::from(state).to_ne_bytes();
         m.raw(&[family(address), 0, 0, 0, a, b, c, d, low, high, 0, 0]);
         m.attr(1, &octets(address)).attr(2, &mac);
     });
+}
+
+/// Tells a bridge behind which of its ports a hardware address is, whatever it has learnt before.
+pub fn add_to_port(batch: &mut Batch, port: u32, mac: [u8; 6]) {
+    const NUD_NOARP: u8 = 0x40;
+    const NTF_MASTER: u8 = 0x04;
+    const NDA_LLADDR: u16 = 2;
+    batch.message("tell a bridge an address", NEWNEIGH, ACK | CREATE | REPLACE, |m| {
+        let [a, b, c, d] = port.to_ne_bytes();
+        let [low, high] = u16::from(NUD_NOARP).to_ne_bytes();
+        m.raw(&[AF_BRIDGE, 0, 0, 0, a, b, c, d, low, high, NTF_MASTER, 0]).attr(NDA_LLADDR, &mac);
+    });
+}
+
+/// Asks for one neighbour of a link (Linux 5.0); ENOENT if there is none.
+pub fn get_neighbour(batch: &mut Batch, index: u32, address: IpAddr) {
+    const NDA_DST: u16 = 1;
+    batch.message("look at a neighbour", GETNEIGH, ACK, |m| {
+        let [a, b, c, d] = index.to_ne_bytes();
+        m.raw(&[family(address), 0, 0, 0, a, b, c, d, 0, 0, 0, 0]).attr(NDA_DST, &octets(address));
+    });
+}
+
+/// An answer to [`get_neighbour`] names a neighbour that was told for good.
+pub fn is_permanent(answer: &[u8]) -> bool {
+    answer.get(8).is_some_and(|state| state & NUD_PERMANENT != 0)
 }
 
 /// Sets a link's MTU and brings it up.

@@ -24,6 +24,17 @@ pub struct Sockets {
     pub files: SocketFiles,
 }
 
+impl Sockets {
+    /// Where the API is served over TCP.
+    pub fn tcp_addresses(&self) -> Vec<std::net::SocketAddr> {
+        let address = |listener: &Listener| match listener {
+            Listener::Unix(_) => None,
+            Listener::Tcp(l) | Listener::Tls(l, _) => l.local_addr().ok(),
+        };
+        self.listeners.iter().filter_map(address).collect()
+    }
+}
+
 /// Removes its socket files when dropped, each only if it is still the file that was made.
 #[derive(Debug, Default)]
 pub struct SocketFiles {

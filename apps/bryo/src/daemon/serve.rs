@@ -51,8 +51,8 @@ async fn life(service: Service<'_>) -> Result<(), SetupError> {
     let notify = Notify::new(std::env::var_os("NOTIFY_SOCKET"));
     let mut signals =
         Signals::new().map_err(|e| failed("could not catch signals", e.to_string()))?;
-    let socket = service.sockets.files.first();
-    let settings = settings::settings(service.config, service.entered, service.user, socket);
+    let settings =
+        settings::settings(service.config, service.entered, service.user, &service.sockets);
     let engine = match Engine::open(settings).await {
         Ok(engine) => engine,
         Err(e) => {

@@ -7,13 +7,14 @@ use bryo_rootless::Entered;
 
 use super::User;
 use super::config::Config;
+use super::listen::Sockets;
 
 /// Everything for [`bryo_core::Engine::open`].
 pub fn settings(
     config: &Config,
     entered: &Entered,
     user: &User,
-    socket: Option<PathBuf>,
+    sockets: &Sockets,
 ) -> Settings {
     Settings {
         data_root: config.data_root.clone(),
@@ -51,8 +52,9 @@ pub fn settings(
         default_address_pools: config.default_address_pools.clone(),
         bip: config.bip,
         mtu: config.mtu,
-        docker_socket: socket,
+        docker_socket: sockets.files.first(),
         host_resolv_conf: resolv_conf(),
+        api_addresses: sockets.tcp_addresses(),
         seccomp_profile: config.seccomp_profile.clone(),
         no_new_privileges: config.no_new_privileges,
         metrics: config.metrics_addr.is_some(),

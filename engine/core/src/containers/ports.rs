@@ -183,8 +183,8 @@ impl Owner {
             Refusal::InUse { holder: None } => format!("{listen}: address already in use"),
             Refusal::Privileged { start } => format!(
                 "cannot expose privileged port {port}, you can add 'net.ipv4.ip_unprivileged_port_start={port}' to \
-                 /etc/sysctl.conf (currently {start}), or set CAP_NET_BIND_SERVICE on the bryo binary, or choose a larger port \
-                 number (>= {start}): {listen}: permission denied"
+                 /etc/sysctl.conf (currently {start}) and run 'sudo sysctl --system', or choose a larger port number \
+                 (>= {start}): {listen}: permission denied"
             ),
             Refusal::NoSuchAddress => format!("{listen}: cannot assign requested address"),
             Refusal::Other(text) => format!("{listen}: {text}"),

@@ -79,7 +79,10 @@ impl NetworkRecord {
         let icc = option("com.docker.network.bridge.enable_icc")
             .is_none_or(|v| !matches!(v.as_str(), "false" | "0" | "f" | "F" | "FALSE" | "False"));
         let mtu = mtu.unwrap_or(default_mtu);
-        Some(bryo_net::Network { bridge, ipv4, ipv6, internal: self.spec.internal, icc, mtu })
+        // Bryo's own: containers reach what the host serves on its loopback, at the gateway's address.
+        let host_loopback = option("bryo.host-loopback").is_some_and(|v| v == "true");
+        let internal = self.spec.internal;
+        Some(bryo_net::Network { bridge, ipv4, ipv6, internal, icc, mtu, host_loopback })
     }
 }
 

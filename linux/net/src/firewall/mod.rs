@@ -299,6 +299,7 @@ mod tests {
                 internal: false,
                 icc: true,
                 mtu: 1500,
+                host_loopback: false,
             };
             let socket = Socket::open(Family::Netfilter).expect("netfilter socket");
             let with = |tproxy| Listeners { port: 9999, v6: true, tproxy };

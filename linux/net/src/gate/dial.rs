@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A SYN that is repeated while the connect runs is dropped; after that it is written back again. A connection that
-//! the container does not take within [`UNTAKEN`] is closed.
+//! the container does not take within [`UNTAKEN`] is closed, and a connect ends when the container stops to repeat its SYN.
 
 use std::collections::HashMap;
 use std::io;
@@ -32,6 +32,8 @@ use crate::messages::Protocol;
 
 /// How long a connection waits for the container to take it.
 const UNTAKEN: Duration = Duration::from_secs(10);
+/// How long a container may take for its first repetition of a SYN: three times the usual second.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Connects under way that one container may have; more SYNs are dropped (and repeated by their sender).
 const HALF_OPEN: u32 = 1024;
 
@@ -47,7 +49,17 @@ struct Dial {
     connected: bool,
     syn: Vec<u8>,
     since: Instant,
+    /// When the container last sent its SYN.
+    repeated: Instant,
     lease: Lease,
+}
+
+impl Dial {
+    /// The container has given up: TCP repeats a SYN at intervals that at most double.
+    fn is_abandoned(&self, now: Instant) -> bool {
+        let interval = self.repeated.duration_since(self.since);
+        now.duration_since(self.repeated) > 2 * interval + PATIENCE
+    }
 }
 
 /// A transparent listener at a destination, where tproxy cannot redirect to one listener for all.
@@ -84,7 +96,9 @@ impl Dials {
     /// Handles a SYN from the tun device.
     pub fn syn(&mut self, shared: &mut Shared, packet: &Packet<'_>) {
         let Some(pair) = packet.ends() else { return };
-        if let Some(dial) = self.by_pair.get(&pair).and_then(|key| self.slab.get(*key)) {
+        let known = self.by_pair.get(&pair).copied();
+        if let Some(dial) = known.and_then(|key| self.slab.get_mut(key)) {
+            dial.repeated = shared.now;
             if dial.connected {
                 shared.inject(&dial.syn);
             }
@@ -122,6 +136,7 @@ impl Dials {
             connected: false,
             syn: syn.to_vec(),
             since: shared.now,
+            repeated: shared.now,
             lease,
         };
         let key = self.slab.insert(dial);
@@ -257,9 +272,12 @@ impl Dials {
         let _ = streams.join(&shared.poll, Joint { inner, outer, lease, stage: Stage::Open });
     }
 
-    /// Closes connections that no container took.
+    /// Closes connections that no container took, and ends connects that nobody waits for any more.
     pub fn sweep(&mut self, shared: &Shared) {
-        let old = |d: &Dial| d.connected && shared.now.duration_since(d.since) > UNTAKEN;
+        let old = |d: &Dial| match d.connected {
+            true => shared.now.duration_since(d.since) > UNTAKEN,
+            false => d.is_abandoned(shared.now),
+        };
         for key in self.slab.keys(old) {
             if let Some(dial) = self.remove(key) {
                 reset_on_close(&dial.socket);

@@ -30,6 +30,7 @@ mod control;
 mod datagram;
 mod dial;
 mod echo;
+mod endpoints;
 mod homes;
 mod mover;
 mod outward;
@@ -62,6 +63,7 @@ use control::Engines;
 use datagram::Datagrams;
 use dial::Dials;
 use echo::Echoes;
+use endpoints::Endpoints;
 use homes::Homes;
 use packet::Packet;
 use policy::Policy;
@@ -157,7 +159,10 @@ fn start(config: &GateConfig) -> Result<Gate, Error> {
         servant,
         homes,
         tun: inside.tun,
-        policy: Policy::new(Resolvers::from_file(PathBuf::from(&config.resolv_conf))),
+        policy: Policy::new(
+            Resolvers::from_file(PathBuf::from(&config.resolv_conf)),
+            Endpoints::new(inside.route),
+        ),
         quota: Quota::new(descriptors),
         now: Instant::now(),
     };

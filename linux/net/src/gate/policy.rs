@@ -3,16 +3,18 @@
 //! A socket of the host's network namespace can only be connected to a [`HostAddress`], and only this module makes
 //! them. The rules, in order:
 //!
-//! 1. The source must be a container of a known network; an `internal` network has no way out.
+//! 1. The source must be a container of a known network (`endpoints.rs`); an `internal` network has no way out.
 //! 2. The gateway address stands for the host: port 53 is the host's resolvers (also loopback ones), a published port
 //!    is the container behind it, anything else is the host's own outward address.
-//! 3. The host's loopback is closed in every spelling: 127/8, 0/8, ::1, ::, IPv4 inside IPv6. So are multicast,
+//! 3. A network with `host_loopback` reaches the host's loopback at its gateway. Else and everywhere else
+//!    the host's loopback is closed in every spelling: 127/8, 0/8, ::1, ::, IPv4 inside IPv6. So are multicast,
 //!    broadcast and link-local IPv6, which mean nothing outside.
 //! 4. Containers' own subnets are not reached through the host, nor are the engine's own sockets.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
+use super::endpoints::Endpoints;
 use super::resolver::Resolvers;
 use crate::messages::{Network, Protocol, Publication};
 
@@ -61,6 +63,7 @@ pub struct Policy {
     published: HashMap<(Protocol, bool, u16), SocketAddr>,
     closed: Vec<SocketAddr>,
     resolvers: Resolvers,
+    endpoints: Endpoints,
 }
 
 /// The resolvers' port.
@@ -68,8 +71,9 @@ pub const DNS: u16 = 53;
 
 impl Policy {
     /// No networks yet.
-    pub fn new(resolvers: Resolvers) -> Policy {
-        Policy { networks: Vec::new(), published: HashMap::new(), closed: Vec::new(), resolvers }
+    pub fn new(resolvers: Resolvers, endpoints: Endpoints) -> Policy {
+        let (networks, published) = (Vec::new(), HashMap::new());
+        Policy { networks, published, closed: Vec::new(), resolvers, endpoints }
     }
 
     /// The networks that exist.
@@ -86,6 +90,7 @@ impl Policy {
     /// Forgets a network.
     pub fn remove_network(&mut self, bridge: &str) {
         self.networks.retain(|n| n.bridge != bridge);
+        self.endpoints.clear();
     }
 
     /// Ports published on all addresses answer at the gateways, too.
@@ -115,14 +120,18 @@ impl Policy {
         source: IpAddr,
         destination: SocketAddr,
     ) -> Destination {
-        let Some(network) = self.network_of(source) else {
+        let Some(network) = self.networks.iter().find(|n| contains(n, source)) else {
             return Destination::Closed(Closed::Unknown);
         };
+        if !self.endpoints.has(&network.bridge, source) {
+            return Destination::Closed(Closed::Unknown);
+        }
         if network.internal {
             return Destination::Closed(Closed::Unreachable);
         }
+        let loopback = network.host_loopback;
         if self.is_gateway(destination.ip()) {
-            return self.at_gateway(protocol, destination);
+            return self.at_gateway(protocol, destination, loopback);
         }
         self.on_host(protocol, destination)
     }
@@ -130,17 +139,40 @@ impl Policy {
     /// Lets a flow out to an address of the host's side, unless it is closed.
     fn on_host(&self, protocol: Protocol, destination: SocketAddr) -> Destination {
         let address = destination.ip();
-        let engine_s = |closed: &SocketAddr| {
-            closed.port() == destination.port()
-                && (closed.ip() == address || closed.ip().is_unspecified() && is_own(address))
-        };
         if is_closed(address)
             || self.network_of(address).is_some()
-            || protocol == Protocol::Tcp && self.closed.iter().any(engine_s)
+            || self.is_engine_s(protocol, destination)
         {
             return Destination::Closed(Closed::Refused);
         }
         Destination::Host(vec![HostAddress(destination)])
+    }
+
+    /// One of the engine's own sockets listens there.
+    fn is_engine_s(&self, protocol: Protocol, destination: SocketAddr) -> bool {
+        let (address, port) = (destination.ip(), destination.port());
+        let same = |closed: &SocketAddr| {
+            closed.port() == port
+                && (closed.ip() == address || closed.ip().is_unspecified() && is_own(address))
+        };
+        protocol == Protocol::Tcp && self.closed.iter().any(same)
+    }
+
+    /// The host's loopback, then its outward address: for networks that asked for it.
+    fn on_loopback(&self, protocol: Protocol, v6: bool, port: u16) -> Destination {
+        let loopback: IpAddr =
+            if v6 { Ipv6Addr::LOCALHOST.into() } else { Ipv4Addr::LOCALHOST.into() };
+        let first = SocketAddr::new(loopback, port);
+        if self.is_engine_s(protocol, first) {
+            return Destination::Closed(Closed::Refused);
+        }
+        let mut addresses = vec![HostAddress(first)];
+        if let Some(own) = own_address(v6) {
+            if let Destination::Host(more) = self.on_host(protocol, SocketAddr::new(own, port)) {
+                addresses.extend(more);
+            }
+        }
+        Destination::Host(addresses)
     }
 
     /// The address as which a client of a published port is shown to the container: its own, unless it is one that
@@ -161,7 +193,12 @@ impl Policy {
         }
     }
 
-    fn at_gateway(&mut self, protocol: Protocol, destination: SocketAddr) -> Destination {
+    fn at_gateway(
+        &mut self,
+        protocol: Protocol,
+        destination: SocketAddr,
+        loopback: bool,
+    ) -> Destination {
         let (gateway, port) = (destination.ip(), destination.port());
         let key = (protocol, gateway.is_ipv6(), port);
         if let Some(to) = self.published.get(&key).copied() {
@@ -177,6 +214,9 @@ impl Policy {
                 none if none.is_empty() => Destination::Closed(Closed::Refused),
                 some => Destination::Host(some),
             };
+        }
+        if loopback {
+            return self.on_loopback(protocol, gateway.is_ipv6(), port);
         }
         match own_address(gateway.is_ipv6()) {
             Some(own) => self.on_host(protocol, SocketAddr::new(own, port)),
@@ -253,7 +293,8 @@ mod tests {
     use super::*;
 
     fn policy() -> Policy {
-        let mut policy = Policy::new(Resolvers::fixed(vec![[127, 0, 0, 53].into()]));
+        let mut policy =
+            Policy::new(Resolvers::fixed(vec![[127, 0, 0, 53].into()]), Endpoints::all());
         for (bridge, third, internal) in [("docker0", 17, false), ("br-1", 18, true)] {
             policy.add_network(Network {
                 bridge: bridge.into(),
@@ -262,6 +303,7 @@ mod tests {
                 internal,
                 icc: true,
                 mtu: 65520,
+                host_loopback: false,
             });
         }
         policy

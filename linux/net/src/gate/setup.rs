@@ -37,6 +37,8 @@ const BACKLOG: i32 = 4096;
 /// What the set-up made.
 #[derive(Debug)]
 pub struct Inside {
+    /// A netlink socket.
+    pub route: Socket,
     /// The tun device.
     pub tun: OwnedFd,
     /// Transparent TCP listeners: IPv4 and, if there is IPv6, IPv6.
@@ -60,6 +62,7 @@ pub fn set_up(mtu: u32, lesser: bool) -> Result<Inside, Error> {
     }
     let ips = [Ip::V4, Ip::V6].into_iter().take(if v6 { 2 } else { 1 });
     let mut inside = Inside {
+        route,
         tun,
         streams: Vec::new(),
         datagrams: Vec::new(),
@@ -88,9 +91,12 @@ fn probe(inside: &mut Inside) -> Result<(), Error> {
 pub fn add_bridge(network: &Network) -> Result<(), Error> {
     let name = &network.bridge;
     let socket = Socket::open(Family::Route).context("open a netlink socket")?;
-    let mut batch = Batch::new();
-    rtnl::add_bridge(&mut batch, name, bridge_mac(network), network.mtu);
-    socket.submit(batch).context(format!("make bridge {name}"))?;
+    // Setting the address of one that is there, even to what it is, would make it forget its neighbours.
+    if socket.interface(name).is_err() {
+        let mut batch = Batch::new();
+        rtnl::add_bridge(&mut batch, name, bridge_mac(network), network.mtu);
+        socket.submit(batch).context(format!("make bridge {name}"))?;
+    }
     let index = socket.interface(name).context(format!("find bridge {name}"))?;
     let mut batch = Batch::new();
     rtnl::no_link_local(&mut batch, index);

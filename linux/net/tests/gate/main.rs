@@ -4,6 +4,7 @@
 // The lints' exemption for tests looks for #[test], which a test with its own main does not have.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod attack;
 mod homes;
 mod lesser;
 mod outbound;
@@ -18,7 +19,7 @@ use world::{SKIPPED, World};
 type Case = (&'static str, fn(&mut World));
 
 const CASES: &[&[Case]] =
-    &[outbound::CASES, published::CASES, homes::CASES, policy::CASES, lesser::CASES];
+    &[outbound::CASES, published::CASES, homes::CASES, attack::CASES, policy::CASES, lesser::CASES];
 
 fn main() {
     let filter = std::env::args().skip(1).find(|a| !a.starts_with('-')).unwrap_or_default();

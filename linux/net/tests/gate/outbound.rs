@@ -191,7 +191,7 @@ pub fn thousand(world: &mut World) {
 pub fn eventually(what: &str, check: impl Fn() -> bool) {
     let start = Instant::now();
     while !check() {
-        assert!(start.elapsed() < Duration::from_secs(5), "not so: {what}");
+        assert!(start.elapsed() < Duration::from_secs(10), "not so: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

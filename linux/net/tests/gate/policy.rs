@@ -13,6 +13,7 @@ use crate::world::{Container, GATEWAY, HOST, LAN, World};
 
 pub const CASES: &[Case] = &[
     ("policy_the_host_s_loopback_is_closed", loopback),
+    ("policy_the_host_s_loopback_opens_only_when_asked_for", open_loopback),
     ("policy_networks_are_isolated", isolation),
     ("policy_forged_sources_are_dropped", forged),
     ("policy_resolvers_answer_at_the_gateway", resolvers),
@@ -78,6 +79,33 @@ pub fn loopback(world: &mut World) {
     c.connect((HOST, port)).expect("connect again");
 }
 
+/// A network with the option reaches the host's loopback at its gateway, and nowhere else; others do not.
+fn open_loopback(world: &mut World) {
+    let open = Network { host_loopback: true, ..other_network("br-open", 21) };
+    world.gate.add_network(&open).expect("add a network");
+    let (plain, asked) = (world.container(2), on(world, &open, 2, false));
+    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+    let port = server.local_addr().expect("address").port();
+    let gateway = Ipv4Addr::new(172, 21, 0, 1);
+    assert!(reaches(&asked, (gateway, port).into()));
+    for to in [Ipv4Addr::LOCALHOST, HOST] {
+        assert!(asked.connect((to, port)).is_err(), "{to}");
+    }
+    for to in [GATEWAY, gateway] {
+        assert!(plain.connect((to, port)).is_err(), "{to}");
+    }
+    // The engine's own sockets stay closed.
+    for closed in [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED] {
+        world.gate.close(&[(closed, port).into()]).expect("close");
+        assert!(asked.connect((gateway, port)).is_err());
+    }
+    let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind");
+    patient(&udp);
+    let port = udp.local_addr().expect("address").port();
+    asked.udp(0).send_to(b"x", (gateway, port)).expect("send");
+    assert_eq!(udp.recv(&mut [0; 8]).expect("receive"), 1);
+}
+
 fn other_network(bridge: &str, third: u8) -> Network {
     Network {
         bridge: bridge.into(),
@@ -86,6 +114,7 @@ fn other_network(bridge: &str, third: u8) -> Network {
         internal: false,
         icc: true,
         mtu: 1500,
+        host_loopback: false,
     }
 }
 

@@ -85,6 +85,15 @@ impl World {
         self.gate_pid = pid;
     }
 
+    /// Starts another gate in its place, which may open so many descriptors.
+    pub fn restart_gate_with_descriptors(&mut self, limit: u64) {
+        kill(self.gate_pid);
+        let (gate, pid) = start_gate_with(&self.config, Some(limit));
+        self.gate = gate;
+        self.gate_pid = pid;
+        self.gate.add_network(&default_network()).expect("add the default network");
+    }
+
     /// Starts another gate on the lesser data path in its place.
     pub fn use_lesser_path(&mut self) {
         self.config.lesser = true;
@@ -204,6 +213,7 @@ pub fn default_network() -> Network {
         internal: false,
         icc: true,
         mtu: 65520,
+        host_loopback: false,
     }
 }
 
@@ -242,9 +252,19 @@ impl Container {
 }
 
 fn start_gate(config: &GateConfig) -> (GateClient, Pid) {
+    start_gate_with(config, None)
+}
+
+fn start_gate_with(config: &GateConfig, descriptors: Option<u64>) -> (GateClient, Pid) {
     let (ours, theirs) = Channel::pair().expect("channel");
     let config = config.clone();
-    let pid = child(move || bryo_net::run_gate(theirs, config));
+    let pid = child(move || {
+        if descriptors.is_some() {
+            let limit = rustix::process::Rlimit { current: descriptors, maximum: descriptors };
+            rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).expect("limit");
+        }
+        bryo_net::run_gate(theirs, config)
+    });
     (GateClient::new(ours).unwrap_or_else(|e| panic!("the gate does not start: {e}")), pid)
 }
 
