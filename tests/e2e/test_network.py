@@ -13,6 +13,8 @@ from support.engine import wait_until
 ECHO = 'while :; do nc -l -p 7 -e cat; done'
 LOCAL = (b'127.0.0.1 ping', b'172.17.0.1 ping')  # how a client on the host's loopback may be seen
 SERVE = 'mkdir /w; echo served > /w/index.html; exec httpd -f -p 80 -h /w'
+# The server may need a moment yet.
+SOON = 'for i in 1 2 3 4 5 6 7 8 9; do wget -qO- http://%s/ 2>/dev/null && break; sleep 0.2; done'
 
 
 class Echo:
@@ -182,7 +184,7 @@ def test_containers_reach_each_other_and_have_addresses(engine):
     serving(engine)
     address = engine.inspect('web', '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}')
     assert re.fullmatch(r'172\.17\.0\.\d+', address)
-    assert sh(engine, 'wget -qO- http://%s/' % address).out == 'served\n'
+    assert sh(engine, SOON % address).out == 'served\n'
     assert '0% packet loss' in sh(engine, 'ping -c 1 -W 2 ' + address).out
     network = engine.inspect('web')['NetworkSettings']['Networks']['bridge']
     assert network['Gateway'] == '172.17.0.1' and network['IPPrefixLen'] == 16 and network['MacAddress'].count(':') == 5
@@ -227,7 +229,7 @@ def test_the_hosts_loopback_is_closed(engine):
 
 def test_links(engine):
     serving(engine, '-e', 'SECRET=s')
-    out = sh(engine, 'wget -qO- http://alias/; cat /etc/hosts; env', '--link', 'web:alias').out
+    out = sh(engine, SOON % 'alias' + '; cat /etc/hosts; env', '--link', 'web:alias').out
     assert out.startswith('served\n') and 'alias' in out
     assert engine.fails('run', '--rm', '--link', 'nosuch:x', 'busybox', 'true').code == 125
 
