@@ -145,3 +145,15 @@ def test_without_v2_the_watcher_kills(vm):
     assert state(vm, 'filler') == 'true 137'
     result = vm.docker('run', '--rm', '--pids-limit', '20', 'busybox', 'sh', '-c', BOMB, check=False)
     assert result.out.split()[-1] == '19'
+
+
+@v2
+def test_a_restart_of_the_user_manager_is_answered_by_restart_policies(vm):
+    """systemd ends everything of the user then, scopes too; the next engine starts again what is to run always, limits and all."""
+    vm.docker('run', '-d', '--name', 'always', '--restart', 'always', '--memory', '48m', 'busybox', 'sleep', '1000')
+    vm.run('kill -9 $(pgrep -of "bryo [d]aemon")')
+    vm.run('systemctl restart user@1000.service', root=True)
+    vm.daemon(images=False)
+    vm.wait_for('docker inspect -f "{{.State.Running}}" always | grep true', env=vm.environment())
+    assert value(vm, group(vm, 'always'), 'memory.max') == str(48 * MIB)
+    assert info(vm)['CgroupDriver'] == 'systemd'
