@@ -10,10 +10,13 @@
 The host's port for ssh is loopback's alone and needs the image's key. Everything of a run lies in one folder, which
 `stop` removes; a machine also ends when the process that started it does.
 """
+import http.client
+import json
 import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -150,6 +153,8 @@ class Machine:
             if os.path.exists(self.path(user)):
                 subprocess.run(self.ssh(user, '-O', 'exit'), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                timeout=20, check=False)
+        if os.path.lexists(self.path('api')):
+            os.unlink(self.path('api'))
 
     def run(self, command, root=False, user=recipe.USER, input=None, timeout=120, check=True, env=None):
         """Runs a command in the guest, as anna in a login session or as root; returns a Result."""
@@ -204,6 +209,23 @@ class Machine:
 
     def environment(self):
         return {'DOCKER_HOST': 'unix:///run/user/%d/docker.sock' % recipe.UID}
+
+    def api(self, path):
+        """What anna's engine answers to GET: status and JSON. Its socket is forwarded over the kept connection."""
+        here = self.path('api')
+        if not os.path.exists(here):
+            self.run('true')  # the connection is there now
+            there = '/run/user/%d/docker.sock' % recipe.UID
+            run(self.ssh(recipe.USER, '-O', 'forward', '-L', '%s:%s' % (here, there)))
+        connection = http.client.HTTPConnection('guest', timeout=60)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(60)
+        connection.sock.connect(here)
+        connection.request('GET', path)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, json.loads(text) if text else None
 
     def docker(self, *arguments, **more):
         """The docker CLI as anna, on her engine."""
