@@ -79,10 +79,23 @@ pub fn main(args: &[OsString]) -> ExitCode {
     let program = words.first().map_or("bryo", String::as_str);
     let program = Path::new(program).file_name().map_or("bryo".into(), |n| n.to_string_lossy());
     let program = if program == "docker" { "docker" } else { "bryo" };
+    end_with_the_reader();
     match command(program, words.get(1..).unwrap_or_default()) {
         Ok(code) => ExitCode::from(code),
         Err(e) => ExitCode::from(e.code()),
     }
+}
+
+/// `bryo ps | head`: when nobody reads any more the command ends as other programs do, by SIGPIPE and without a word. Only
+/// standard output is meant: on a connection a closed peer is an error to report.
+fn end_with_the_reader() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if stdio::is_output_closed() {
+            stdio::end_by_pipe();
+        }
+        before(panic);
+    }));
 }
 
 /// Finds and runs the verb; says what is to be said.
@@ -205,6 +218,9 @@ fn run_verb(
     let result = runtime.block_on((verb.run)(context, parsed));
     // A thread may be waiting in a read of the terminal; it must not keep the process.
     runtime.shutdown_background();
+    if result.is_err() && stdio::is_output_closed() {
+        stdio::end_by_pipe();
+    }
     match result {
         Err(e) if e.to_string().is_empty() => Err(e),
         Err(e) if e.is_usage() => {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use super::health;
 use super::record::Snapshot;
+use regex::Regex;
+
 use crate::engine::Engine;
 use crate::model::{Filters, Port, Protocol};
 use crate::util::now;
@@ -94,6 +96,7 @@ fn go_duration(text: &str) -> Option<i128> {
 /// The list's filters, checked and resolved once.
 pub(crate) struct Wanted<'a> {
     filters: &'a Filters,
+    names: Vec<Regex>,
     /// Image ids and names of `ancestor`.
     ancestors: Vec<String>,
     /// Creation times of `before` and `since`.
@@ -137,6 +140,7 @@ impl<'a> Wanted<'a> {
             |key: &str| filters.get(key).iter().map(|p| port_range(p)).collect::<Result<Vec<_>>>();
         Ok(Wanted {
             filters,
+            names: filters.get("name").iter().filter_map(|n| name_pattern(n)).collect(),
             ancestors,
             before: created("before")?,
             since: created("since")?,
@@ -167,7 +171,8 @@ impl<'a> Wanted<'a> {
                 || wanted.strip_suffix(":latest").is_some_and(|w| w == record.spec.image)
         };
         self.any("id", |v| record.id.starts_with(v))
-            && self.any("name", |v| name_matches(&record.name, v))
+            && (!self.filters.has("name")
+                || self.names.iter().any(|pattern| name_matches(&record.name, pattern)))
             && (self.ancestors.is_empty() || self.ancestors.iter().any(image))
             && self.before.is_none_or(|t| record.created < t)
             && self.since.is_none_or(|t| record.created > t)
@@ -209,28 +214,13 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Docker matches names by regular expression, with and without a slash; here: anchors and plain text, which is what is used.
-fn name_matches(name: &str, pattern: &str) -> bool {
-    let (start, rest) = match pattern.strip_prefix('^') {
-        Some(rest) => (true, rest),
-        None => (false, pattern),
-    };
-    let (end, rest) = match rest.strip_suffix('$') {
-        Some(rest) => (true, rest),
-        None => (false, rest),
-    };
-    let rest = rest.strip_prefix("/?").unwrap_or(rest);
-    let (start, rest) = match rest.strip_prefix('/') {
-        Some(rest) => (true, rest),
-        None => (start, rest),
-    };
-    let alternatives = rest.strip_prefix('(').and_then(|r| r.strip_suffix(')')).unwrap_or(rest);
-    alternatives.split('|').any(|text| match (start, end) {
-        (true, true) => name == text,
-        (true, false) => name.starts_with(text),
-        (false, true) => name.ends_with(text),
-        (false, false) => name.contains(text),
-    })
+/// Docker matches names by regular expression, with and without the slash in front. What is none matches nothing.
+fn name_pattern(text: &str) -> Option<Regex> {
+    Regex::new(text).ok()
+}
+
+fn name_matches(name: &str, pattern: &Regex) -> bool {
+    pattern.is_match(name) || pattern.is_match(&format!("/{name}"))
 }
 
 /// `80`, `80/tcp`, `8000-8010/udp`.
@@ -252,11 +242,13 @@ mod tests {
 
     #[test]
     fn names_match_in_part_or_anchored() {
-        assert!(name_matches("web-1", "web"));
-        assert!(name_matches("web-1", "^/web-1$"));
-        assert!(name_matches("web-1", "^/?web-1$"));
-        assert!(name_matches("web-1", "^(a|web-1)$"));
-        assert!(!name_matches("web-1", "^web$"));
+        let matches = |pattern| name_pattern(pattern).is_some_and(|p| name_matches("web-1", &p));
+        for pattern in ["web", "^/web-1$", "^/?web-1$", "^(a|web-1)$", r"^web-\d$", "w.b", ".*"] {
+            assert!(matches(pattern), "{pattern}");
+        }
+        for pattern in ["^web$", r"^\d", "("] {
+            assert!(!matches(pattern), "{pattern}");
+        }
     }
 
     #[test]

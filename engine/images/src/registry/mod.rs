@@ -11,7 +11,7 @@ mod auth;
 mod endpoint;
 mod failure;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RANGE};
@@ -40,28 +40,44 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// The HTTP clients, shared by all pulls.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
-    verifying: reqwest::Client,
+    /// Made at the first use, in milliseconds: it reads the system's certificates.
+    verifying: Arc<OnceLock<reqwest::Client>>,
     trusting: reqwest::Client,
+    user_agent: String,
 }
 
 impl Http {
     /// Makes the clients; connections are kept and shared.
     pub fn new(user_agent: &str) -> Result<Http> {
-        let builder = || {
-            reqwest::Client::builder()
-                .user_agent(user_agent)
-                .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(READ_TIMEOUT)
-                .tcp_keepalive(Duration::from_secs(30))
-        };
-        let failed = |e| {
-            Error::new(ErrorKind::Unavailable, "cannot set up HTTP for registries").with_source(e)
-        };
-        Ok(Http {
-            verifying: builder().build().map_err(failed)?,
-            trusting: builder().danger_accept_invalid_certs(true).build().map_err(failed)?,
-        })
+        let trusting = builder(user_agent)
+            .tls_built_in_root_certs(false)
+            .danger_accept_invalid_certs(true)
+            .build()
+            .map_err(no_http)?;
+        let verifying = Arc::default();
+        Ok(Http { verifying, trusting, user_agent: user_agent.to_owned() })
     }
+
+    /// The client that trusts the system's certificates and those that the program brings along.
+    fn verifying(&self) -> Result<&reqwest::Client> {
+        if let Some(client) = self.verifying.get() {
+            return Ok(client);
+        }
+        let client = builder(&self.user_agent).build().map_err(no_http)?;
+        Ok(self.verifying.get_or_init(|| client))
+    }
+}
+
+fn builder(user_agent: &str) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(user_agent)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT)
+        .tcp_keepalive(Duration::from_secs(30))
+}
+
+fn no_http(e: reqwest::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, "cannot set up HTTP for registries").with_source(e)
 }
 
 /// A document as it came.
@@ -95,7 +111,7 @@ impl Registry {
         let auth = auth.filter(|a| !a.is_empty());
         let mut first_error: Option<Error> = None;
         for endpoint in endpoint::all(reference, registries) {
-            let client = if endpoint.verify { &http.verifying } else { &http.trusting };
+            let client = if endpoint.verify { http.verifying()? } else { &http.trusting };
             // A mirror must not see credentials that are meant for docker.io.
             let auth = auth.clone().filter(|_| !endpoint.mirror);
             let registry = Registry {
