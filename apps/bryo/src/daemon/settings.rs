@@ -10,12 +10,7 @@ use super::config::Config;
 use super::listen::Sockets;
 
 /// Everything for [`bryo_core::Engine::open`].
-pub fn settings(
-    config: &Config,
-    entered: &Entered,
-    user: &User,
-    sockets: &Sockets,
-) -> Settings {
+pub fn settings(config: &Config, entered: &Entered, user: &User, sockets: &Sockets) -> Settings {
     Settings {
         data_root: config.data_root.clone(),
         exec_root: config.exec_root.clone(),

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use zbus::Connection;
-use zbus::connection::Builder;
 use zbus::Variant as Value;
+use zbus::connection::Builder;
 
 /// How long systemd may take to answer, and to move the processes.
 const PATIENCE: Duration = Duration::from_secs(5);
