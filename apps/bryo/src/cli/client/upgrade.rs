@@ -2,7 +2,6 @@
 
 use std::io;
 
-use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
@@ -42,7 +41,7 @@ pub enum Target {
 const MAX_FRAME: usize = 64 << 20;
 
 impl Session {
-    /// The session of a `101` answer.
+    /// The session of a `101` answer, with frames.
     pub async fn from_response(response: Response<Incoming>) -> Result<Session> {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(CliError::new(format!(
@@ -50,16 +49,15 @@ impl Session {
                 response.status().as_u16()
             )));
         }
-        let content_type = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
-        let raw = content_type.is_none_or(|t| !t.contains("multiplexed"));
         let upgraded = hyper::upgrade::on(response)
             .await
             .map_err(|e| CliError::new(format!("the daemon did not switch protocols: {e}")))?;
         let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
-        Ok(Session { reader: SessionReader { inner: reader, raw }, writer: SessionWriter(writer) })
+        Ok(Session { reader: SessionReader { inner: reader, raw: false }, writer: SessionWriter(writer) })
     }
 
-    /// Takes the bytes as they are: the container has a terminal, whatever the answer's type was.
+    /// Takes the bytes as they are: the container has a terminal. The answer's type does not tell: below API 1.42 it is
+    /// `raw-stream` for framed sessions, too.
     pub fn set_raw(&mut self) {
         self.reader.raw = true;
     }
