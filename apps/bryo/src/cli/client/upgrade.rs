@@ -53,7 +53,10 @@ impl Session {
             .await
             .map_err(|e| CliError::new(format!("the daemon did not switch protocols: {e}")))?;
         let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
-        Ok(Session { reader: SessionReader { inner: reader, raw: false }, writer: SessionWriter(writer) })
+        Ok(Session {
+            reader: SessionReader { inner: reader, raw: false },
+            writer: SessionWriter(writer),
+        })
     }
 
     /// Takes the bytes as they are: the container has a terminal. The answer's type does not tell: below API 1.42 it is
