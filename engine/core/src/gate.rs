@@ -6,6 +6,8 @@
 //!
 //! On failure: a gate that cannot be started makes every request fail with the reason, and is tried again at the next one.
 
+mod names;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bryo_net::messages::{Reply, Request};
-use bryo_net::{GateConfig, Network, Publication, Refusal};
+use bryo_net::{GateConfig, Names, Network, Publication, Refusal};
 use bryo_rootless::HolderClient;
 use tokio::sync::{mpsc, oneshot};
 
@@ -49,7 +51,10 @@ enum Job {
     /// A container runs: its network namespace, and the ports it should have.
     Enter(String, OwnedFd, Vec<Publication>),
     Unpublish(String, oneshot::Sender<Result<()>>),
-    /// Forget the publications of containers that are not among these.
+    /// A container's names, its namespace and its resolver's sockets.
+    Name(Names, Vec<OwnedFd>, Option<oneshot::Sender<Result<()>>>),
+    Unname(String),
+    /// Forget the publications and names of containers that are not among these.
     Keep(Vec<String>),
     Quit(oneshot::Sender<()>),
 }
@@ -81,6 +86,7 @@ impl Gate {
             networks: BTreeMap::new(),
             publications: BTreeMap::new(),
             homes: BTreeMap::new(),
+            named: BTreeMap::new(),
         };
         tokio::spawn(keeper.run());
         Gate { jobs }
@@ -171,6 +177,8 @@ struct Keeper {
     publications: BTreeMap<String, Vec<Publication>>,
     /// The network namespaces of running containers with ports.
     homes: BTreeMap<String, OwnedFd>,
+    /// By container.
+    named: BTreeMap<String, names::Named>,
 }
 
 impl Keeper {
@@ -256,7 +264,12 @@ impl Keeper {
                 };
                 let _ = reply.send(answer);
             }
-            Job::Keep(containers) => self.keep(&containers).await,
+            Job::Name(known, fds, reply) => self.name(known, fds, reply).await,
+            Job::Unname(container) => self.unname(container).await,
+            Job::Keep(containers) => {
+                self.keep(&containers).await;
+                self.settle().await;
+            }
             Job::Quit(_) => {}
         }
     }
@@ -412,6 +425,7 @@ impl Keeper {
             let what = format!("{}:{}", publication.host_ip, publication.host_port);
             report(exchange(link, &Request::Publish(publication.clone())).await?, &what);
         }
+        self.rename_all(link).await?;
         for (container, netns) in &self.homes {
             let request = Request::Enter { container: container.clone() };
             report(exchange_with(link, &request, &[netns.as_fd()]).await?, container);

@@ -181,7 +181,9 @@ pub struct Request {
 /// What is asked of a monitor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum RequestBody {
-    /// Starts the container. Answered by `Started` once the program was executed, or `Failed`.
+    /// Starts the container. Answered by `Started` once the program was executed, or `Failed`. With a descriptor, the
+    /// container gets a resolver: it is a channel, on which its UDP and TCP socket (`bryo_net::resolver_sockets`) are
+    /// sent before the program runs, or a message without descriptors that says why there are none.
     Start,
     /// Joins a client to the first process' streams. One descriptor: the client's stream socket,
     /// which the monitor owns from now on (it survives the engine).

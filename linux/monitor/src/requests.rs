@@ -65,7 +65,7 @@ impl Monitor {
     fn act(&mut self, request: RequestBody, fds: Vec<OwnedFd>) -> Outcome {
         let mut fds = fds.into_iter();
         match request {
-            RequestBody::Start => self.start(),
+            RequestBody::Start => self.start(fds.next()),
             RequestBody::Attach(config) => self.attach(config, fds.next()),
             RequestBody::Exec { id, process, tty_size, open_stdin, stream } => {
                 let stream = stream.zip(fds.next());

@@ -3,10 +3,11 @@
 //! The order: log, streams, namespaces and mounts (the runtime), network, exec. A failure anywhere drops what was made
 //! before: the runtime's child dies with its namespaces, the log stays as an empty file.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use bryo_runtime::{CreateOptions, Rootfs as RuntimeRootfs, Stdio};
+use bryo_sys::channel::Channel;
 use bryo_sys::{ns, pidfd};
 use oci_spec::runtime::Spec;
 use rustix::fs::{Mode, OFlags};
@@ -30,13 +31,13 @@ struct Started {
 
 impl Monitor {
     /// Starts the container. If that fails the monitor has nothing left to do and ends.
-    pub(crate) fn start(&mut self) -> Outcome {
+    pub(crate) fn start(&mut self, resolver: Option<OwnedFd>) -> Outcome {
         match self.phase {
             Phase::Created => {}
             Phase::Running(_) => return Err(Failure::state("the container is running")),
             Phase::Ended => return Err(Failure::state("the container has ended")),
         }
-        match self.try_start() {
+        match self.try_start(resolver.map(Channel::from_fd).as_ref()) {
             Ok(pid) => Ok(Reply::Started { pid }),
             Err(failure) => {
                 self.remove_cgroup();
@@ -46,17 +47,17 @@ impl Monitor {
         }
     }
 
-    fn try_start(&mut self) -> Result<u32, Failure> {
+    fn try_start(&mut self, resolver: Option<&Channel>) -> Result<u32, Failure> {
         let spec =
             self.bundle.spec().map_err(|e| Failure::other("cannot start the container", e))?;
         let log = Writer::open(&self.bundle.config.log, Compression::Forked)
             .map_err(|e| Failure::other("cannot start the container", e))?;
         self.make_cgroup()?;
         let Started { running, ends, since } = match self.bundle.config.runtime.clone() {
-            None => self.create(&spec)?,
+            None => self.create(&spec, resolver)?,
             Some(runtime) => {
                 let external = External::new(&self.bundle, runtime);
-                external.start(&self.bundle, spec.clone())?
+                external.start(&self.bundle, spec.clone(), resolver)?
             }
         };
         self.log = Some(log);
@@ -78,7 +79,11 @@ impl Monitor {
     }
 
     /// Starts it with the built-in runtime.
-    fn create(&mut self, spec: &Spec) -> Result<Started, Failure> {
+    fn create(
+        &mut self,
+        spec: &Spec,
+        resolver: Option<&Channel>,
+    ) -> Result<Started, Failure> {
         let config = &self.bundle.config;
         let (stdio, ends) = stdio(config.tty, config.tty_size, config.open_stdin)
             .map_err(|e| Failure::other("cannot make the container's pipes", e))?;
@@ -94,7 +99,7 @@ impl Monitor {
         };
         let mut created = bryo_runtime::create(spec, options)?;
         if let NetworkSetup::Bridge { .. } = &config.network {
-            connect(&config.network, created.network_namespace()?.as_fd())?;
+            connect(&config.network, created.network_namespace()?.as_fd(), resolver)?;
         }
         let since = pidfd::start_time(created.pid());
         let run = created.start()?;
@@ -117,7 +122,12 @@ impl Monitor {
 
 impl External {
     /// Starts a container with this runtime.
-    fn start(self, bundle: &crate::bundle::Bundle, spec: Spec) -> Result<Started, Failure> {
+    fn start(
+        self,
+        bundle: &crate::bundle::Bundle,
+        spec: Spec,
+        resolver: Option<&Channel>,
+    ) -> Result<Started, Failure> {
         let config = &bundle.config;
         let (stdio, ends) = stdio(config.tty, config.tty_size, config.open_stdin)
             .map_err(|e| Failure::other("cannot make the container's pipes", e))?;
@@ -135,7 +145,7 @@ impl External {
                 let netns = ns::of_process(pid, ns::Kind::Net).map_err(|e| {
                     Failure::other("cannot open the container's network namespace", e)
                 })?;
-                connect(&config.network, netns.as_fd())?;
+                connect(&config.network, netns.as_fd(), resolver)?;
             }
             self.go()?;
             Ok(pidfd)
@@ -159,14 +169,25 @@ impl External {
     }
 }
 
-/// Makes the interfaces of a bridge network.
-fn connect(network: &NetworkSetup, container: std::os::fd::BorrowedFd<'_>) -> Result<(), Failure> {
+/// Makes the interfaces of bridge networks, and the sockets of the container's resolver.
+fn connect(
+    network: &NetworkSetup,
+    container: BorrowedFd<'_>,
+    resolver: Option<&Channel>,
+) -> Result<(), Failure> {
     let NetworkSetup::Bridge { bridges, endpoints } = network else { return Ok(()) };
     let what = "cannot connect the container to its network";
     let bridges = ns::open(bridges).map_err(|e| Failure::other(what, e))?;
     for endpoint in endpoints {
         bryo_net::attach(bridges.as_fd(), container, endpoint)
             .map_err(|e| Failure::other(what, e))?;
+    }
+    if let Some(channel) = resolver {
+        // Without a resolver it runs all the same; an engine that is gone makes the next one see to it.
+        let _ = match bryo_net::resolver_sockets(container) {
+            Ok([udp, tcp]) => channel.send(b"sockets", &[udp.as_fd(), tcp.as_fd()]),
+            Err(why) => channel.send(why.to_string().as_bytes(), &[]),
+        };
     }
     Ok(())
 }

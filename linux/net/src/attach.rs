@@ -89,7 +89,7 @@ pub fn loopback_up(container: BorrowedFd<'_>) -> Result<(), Error> {
 }
 
 /// Runs `work` on a thread of its own, so that it may change namespaces.
-fn in_thread<T: Send>(
+pub(crate) fn in_thread<T: Send>(
     name: &str,
     work: impl FnOnce() -> Result<T, Error> + Send,
 ) -> Result<T, Error> {

@@ -12,7 +12,7 @@ use std::path::Path;
 use bryo_sys::channel::Channel;
 use serde::de::DeserializeOwned;
 
-use crate::messages::{Network, Publication, Refusal, Reply, Request, VERSION};
+use crate::messages::{Names, Network, Publication, Refusal, Reply, Request, VERSION};
 
 /// What the gate said about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +116,25 @@ impl GateClient {
             Reply::Ok => Ok(()),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Tells the resolver of a container; with its network namespace, and the sockets of `resolver_sockets` if they were
+    /// made, where it is to be served and was not yet.
+    pub fn name(&self, names: &Names, fds: &[BorrowedFd<'_>]) -> Result<(), GateError> {
+        match self.ask_with(&Request::Name(names.clone()), fds)? {
+            Reply::Ok => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Forgets a container's names.
+    pub fn unname(&self, container: &str) -> Result<(), GateError> {
+        self.expect_ok(&Request::Unname { container: container.to_owned() })
+    }
+
+    /// Forgets the names that were given over other connections only.
+    pub fn settle(&self) -> Result<(), GateError> {
+        self.expect_ok(&Request::Settle)
     }
 
     /// Closes a container's ports; its open flows go on.

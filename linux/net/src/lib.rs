@@ -12,6 +12,7 @@
 //! |---|---|
 //! | a network's gateway (172.17.0.1) | the host, seen from its containers: published ports, then what the host serves on its own addresses, never its loopback |
 //! | the gateway, port 53 | the host's resolvers, also those on its loopback: write it into resolv.conf where the host's names 127.0.0.53 |
+//! | 127.0.0.11, port 53 | the container's resolver (`gate/names`), on networks with names |
 //! | 192.0.0.8 | the source of ICMP errors from the gate (RFC 7600) |
 //!
 //! Absent by design: address translation, connection tracking, helper programs, a TCP stack of our own.
@@ -28,6 +29,6 @@ mod rtnl;
 pub use attach::{attach, detach, loopback_up};
 pub use client::{GateClient, GateError, Ready, State};
 pub use error::Error;
-pub use gate::{port_holder, probe, run_gate};
-pub use messages::{Endpoint, GateConfig, Network, Protocol, Publication, Refusal};
+pub use gate::{port_holder, probe, resolver_sockets, run_gate};
+pub use messages::{Endpoint, GateConfig, Names, Network, Place, Protocol, Publication, Refusal};
 pub use routes::routed;

@@ -12,6 +12,9 @@
 //!   │ ─── Enter {container} + descriptor ─▶ │ its network namespace: connections need not cross the bridge
 //!   │ ─── Unpublish {container} ──────────▶ │
 //!   │ ─── Close {addresses} ──────────────▶ │ the engine's own TCP sockets
+//!   │ ─── Name {…} [+ descriptors] ───────▶ │ what the resolver tells of a container, and whom it tells
+//!   │ ─── Unname {container} ─────────────▶ │
+//!   │ ─── Settle ─────────────────────────▶ │ forgets the names that only engines before this one gave
 //! ```
 //!
 //! Each request gets one reply, in order. An engine that dies closes the channel and nothing else happens: ports stay
@@ -93,6 +96,35 @@ pub struct Endpoint {
     pub isolated: bool,
 }
 
+/// What the resolver knows of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Names {
+    /// The container's id.
+    pub container: String,
+    /// Its networks; those that come first are looked at first.
+    pub places: Vec<Place>,
+    /// The servers that this container named, asked from its own network namespace; none: the host's, asked from the
+    /// host's.
+    pub servers: Vec<IpAddr>,
+    /// Names that are not its networks' are asked of the host's servers. Off where no network leads out.
+    pub outward: bool,
+    /// It has a resolver at 127.0.0.11.
+    pub served: bool,
+}
+
+/// A container on a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The network's name, which may follow a container's (`db.backend`). No two networks have the same.
+    pub network: String,
+    /// The container's addresses there.
+    pub addresses: Vec<IpAddr>,
+    /// What it is called there; the first is the answer to a reverse lookup.
+    pub names: Vec<String>,
+    /// Links: names that only this container uses, and whom they mean (a name or the beginning of an id).
+    pub links: Vec<(String, String)>,
+}
+
 /// Transport protocols that can be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Protocol {
@@ -149,6 +181,17 @@ pub enum Request {
         /// The container's id.
         container: String,
     },
+    /// What the resolver knows of a container from now on, replacing what was said before. With descriptors beside the
+    /// message, where it is served and was not yet: its network namespace, and the UDP and the TCP socket that the
+    /// monitor made (`resolver_sockets`); without those two the gate makes them.
+    Name(Names),
+    /// Forgets a container's names and closes its resolver.
+    Unname {
+        /// The container's id.
+        container: String,
+    },
+    /// Forgets the names of containers that were given over other channels only: an engine has named all that run.
+    Settle,
     /// Sets the TCP addresses of the host that no container may reach: the engine's own API sockets. 0.0.0.0 and ::
     /// stand for each of the host's addresses. Replaces what was set before.
     Close {

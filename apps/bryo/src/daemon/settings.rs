@@ -1,6 +1,6 @@
 //! The configuration as the engine wants it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bryo_core::{Reloadable, Settings};
 use bryo_rootless::Entered;
@@ -48,7 +48,7 @@ pub fn settings(config: &Config, entered: &Entered, user: &User, sockets: &Socke
         bip: config.bip,
         mtu: config.mtu,
         docker_socket: sockets.files.first(),
-        host_resolv_conf: resolv_conf(),
+        host_resolv_conf: "/etc/resolv.conf".into(),
         api_addresses: sockets.tcp_addresses(),
         seccomp_profile: config.seccomp_profile.clone(),
         no_new_privileges: config.no_new_privileges,
@@ -68,17 +68,4 @@ pub fn reloadable(config: &Config) -> Reloadable {
         default_runtime: config.default_runtime.clone(),
         max_concurrent_downloads: config.max_concurrent_downloads,
     }
-}
-
-/// The host's resolver file. systemd-resolved's stub only answers on the host's loopback, which containers do not reach: then
-/// the file that names the real servers.
-fn resolv_conf() -> PathBuf {
-    let stub = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let mut servers =
-        stub.lines().filter_map(|l| l.strip_prefix("nameserver")).map(str::trim).peekable();
-    let real = Path::new("/run/systemd/resolve/resolv.conf");
-    if servers.peek().is_some() && servers.all(|s| s == "127.0.0.53") && real.exists() {
-        return real.to_owned();
-    }
-    "/etc/resolv.conf".into()
 }

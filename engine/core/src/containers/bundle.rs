@@ -138,8 +138,7 @@ fn write_files(plan: &Plan) -> Result<Vec<(&'static str, PathBuf)>> {
             inner.paths.bundle(other.id())
         }
         _ => {
-            let gateway = endpoints::order_gateway(&plan.endpoints);
-            write("resolv.conf", &endpoints::resolv_text(inner, spec, gateway))?;
+            write("resolv.conf", &endpoints::resolv_text(inner, spec, &plan.endpoints))?;
             write("hosts", &endpoints::hosts_text(inner, record, &plan.endpoints))?;
             own.clone()
         }

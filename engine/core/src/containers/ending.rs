@@ -274,6 +274,7 @@ impl Owner {
         state.oom_killed |= found.oom_killed;
         state.started_at = found.started_at.or(state.started_at).or_else(|| Some(now()));
         self.enter_ports();
+        self.serve_names();
         self.adopt_execs(&found.execs);
         self.begin_health();
         self.save();

@@ -13,6 +13,7 @@
 //! Whatever fails undoes what went before: ports closed, addresses given back, bundle removed, the monitor told to end. The
 //! container stays as it was, with the error and an exit code (127: no such program, 126: cannot be executed, else 128).
 
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -138,7 +139,9 @@ impl Owner {
         for join in std::mem::take(&mut self.joins) {
             self.join(join).await;
         }
-        self.request(RequestBody::Start, &[], Pending::Start).await;
+        let resolver = self.announce_names();
+        let resolver: Vec<_> = resolver.iter().map(AsFd::as_fd).collect();
+        self.request(RequestBody::Start, &resolver, Pending::Start).await;
         Ok(())
     }
 
@@ -249,6 +252,7 @@ impl Owner {
         state.oom_killed = false;
         state.started_at = Some(now());
         self.enter_ports();
+        self.serve_names();
         self.begin_health();
         self.save();
         self.publish(None);
@@ -257,7 +261,6 @@ impl Owner {
         for reply in self.starting.take().unwrap_or_default() {
             let _ = reply.send(Ok(true));
         }
-        self.neighbours_changed();
         self.deferred_stops().await;
         Flow::On
     }
@@ -311,42 +314,26 @@ impl Owner {
             self.inner.gate.unpublish(&self.record.id).await;
             self.state.ports.clear();
         }
+        self.resolver = None;
+        self.inner.gate.unname(&self.record.id);
         let mut left = Vec::new();
         for (name, endpoint) in &mut self.state.endpoints {
             if endpoint.endpoint_id.is_empty() {
                 continue;
             }
             self.inner.networks.leave(&endpoint.network_id, &self.record.id);
-            left.push((name.clone(), endpoint.network_id.clone()));
+            left.push(name.clone());
             *endpoint = crate::model::EndpointView {
                 settings: endpoint.settings.clone(),
                 network_id: endpoint.network_id.clone(),
                 ..crate::model::EndpointView::default()
             };
         }
-        for (name, id) in left {
+        for name in left {
             if let Ok(record) = self.inner.networks.find(&name) {
                 networks::emit(&self.inner, "disconnect", &record, Some(&self.record.id));
             }
-            self.refresh_hosts(&id, &name);
         }
-    }
-
-    /// The names of this container are to be known to its neighbours.
-    pub(super) fn neighbours_changed(&self) {
-        for (name, endpoint) in &self.state.endpoints {
-            if !endpoint.endpoint_id.is_empty() {
-                self.refresh_hosts(&endpoint.network_id, name);
-            }
-        }
-    }
-
-    fn refresh_hosts(&self, network: &str, name: &str) {
-        if matches!(name, "bridge" | "host" | "none") {
-            return;
-        }
-        let (inner, network): (Arc<_>, String) = (self.inner.clone(), network.to_string());
-        tokio::task::spawn_blocking(move || endpoints::refresh(&inner, &network));
     }
 
     /// Removes the bundle in the background; a next start waits for it.

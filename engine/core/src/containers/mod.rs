@@ -11,6 +11,7 @@ mod create;
 mod ending;
 pub(crate) mod filters;
 mod health;
+mod known;
 mod launch;
 mod list;
 mod logs;

@@ -110,7 +110,7 @@ impl Owner {
         super::monitor::ask_once(&bundle, body).await.map(drop)
     }
 
-    pub(super) fn rename(&mut self, name: &str) -> Result<()> {
+    pub(super) async fn rename(&mut self, name: &str) -> Result<()> {
         let old = self.record.name.clone();
         if name == old {
             return Err(Error::invalid(
@@ -136,7 +136,7 @@ impl Owner {
         self.save();
         self.publish(None);
         self.emit("rename", BTreeMap::from([("oldName".to_string(), format!("/{old}"))]));
-        self.neighbours_changed();
+        self.names_changed(self.state.endpoints.clone()).await;
         Ok(())
     }
 
@@ -258,11 +258,12 @@ impl Owner {
             self.publish(None);
             return Ok(());
         }
+        let before = self.state.endpoints.clone();
         self.connect_running(&record, settings).await?;
         self.save();
         self.publish(None);
         networks::emit(&self.inner, "connect", &record, Some(&self.record.id));
-        self.neighbours_changed();
+        self.names_changed(before).await;
         Ok(())
     }
 
@@ -319,13 +320,13 @@ impl Owner {
             }
             self.inner.networks.leave(&record.id, &self.record.id);
         }
+        let before = self.state.endpoints.clone();
         self.state.endpoints.remove(&name);
         self.save();
         self.publish(None);
         if !endpoint.endpoint_id.is_empty() {
             networks::emit(&self.inner, "disconnect", &record, Some(&self.record.id));
-            let (inner, id) = (self.inner.clone(), record.id.clone());
-            tokio::task::spawn_blocking(move || endpoints::refresh(&inner, &id));
+            self.names_changed(before).await;
         }
         Ok(())
     }

@@ -86,6 +86,8 @@ pub(super) struct Owner {
     pub execs: BTreeMap<String, Arc<Exec>>,
     pub backoff: Backoff,
     pub health: Option<JoinHandle<()>>,
+    /// Our end of the channel by which the resolver's sockets come, while it starts.
+    pub resolver: Option<bryo_sys::channel::Channel>,
     /// The last run's bundle being taken away.
     pub cleaning: Option<JoinHandle<()>>,
     pub ends: u64,
@@ -128,6 +130,7 @@ pub(crate) fn spawn(
         execs: BTreeMap::new(),
         backoff: Backoff::default(),
         health: None,
+        resolver: None,
         cleaning: None,
         ends: 0,
     };
@@ -156,7 +159,7 @@ impl Owner {
             Action::Signal { signal, by_hand, reply } => self.signal(signal, by_hand, reply).await,
             Action::Pause { reply } => self.pause(reply).await,
             Action::Unpause { reply } => self.unpause(reply).await,
-            Action::Rename { name, reply } => drop(reply.send(self.rename(&name))),
+            Action::Rename { name, reply } => drop(reply.send(self.rename(&name).await)),
             Action::Update { update, reply } => drop(reply.send(self.update(&update).await)),
             Action::Sync { reply } => {
                 self.request(RequestBody::Sync, &[], Pending::Done(reply)).await;

@@ -12,6 +12,11 @@ use crate::model::{ContainerSpec, EndpointSettings, EndpointView, NetworkMode, P
 use crate::util::short;
 use crate::{Error, ErrorKind, Result};
 
+/// The embedded resolver.
+const EMBEDDED: &str = "127.0.0.11";
+/// The name by which every bridged container finds the host.
+const HOST: &str = "host.docker.internal";
+
 /// The name of the network that the mode means; none: another container's.
 pub(crate) fn primary(mode: &NetworkMode) -> Option<&str> {
     match mode {
@@ -63,7 +68,7 @@ pub(crate) fn check(network: &str, settings: &EndpointSettings) -> Result<()> {
     if !settings.mac.is_empty() && mac_bytes(&settings.mac).is_none() {
         return Err(Error::invalid(format!("invalid MAC address: {}", settings.mac)));
     }
-    if !matches!(network, "bridge" | "host" | "none") {
+    if !is_predefined(network) {
         return Ok(());
     }
     if settings.ipv4.is_some() || settings.ipv6.is_some() {
@@ -96,7 +101,7 @@ pub(crate) fn dns_names(
     network: &str,
     settings: &EndpointSettings,
 ) -> Vec<String> {
-    if matches!(network, "bridge" | "host" | "none") {
+    if is_predefined(network) {
         return Vec::new();
     }
     let mut names = vec![record.name.clone()];
@@ -141,6 +146,17 @@ pub(crate) fn interface(
     })
 }
 
+/// The network is one of those that every engine has; it knows no names.
+pub(crate) fn is_predefined(network: &str) -> bool {
+    matches!(network, "bridge" | "host" | "none")
+}
+
+/// Where containers reach the host: the default bridge's gateway, as with Docker, whatever networks they are on.
+fn host_gateway(inner: &Inner) -> Option<IpAddr> {
+    let bridge = inner.networks.find("bridge").ok()?;
+    bridge.spec.ipam.iter().find_map(|config| config.gateway)
+}
+
 /// /etc/hosts of a container with these endpoints.
 pub(crate) fn hosts_text(
     inner: &Inner,
@@ -148,16 +164,21 @@ pub(crate) fn hosts_text(
     endpoints: &BTreeMap<String, EndpointView>,
 ) -> String {
     let spec = &record.spec;
-    let gateway = endpoints.values().find_map(|e| e.gateway);
+    let gateway = host_gateway(inner).map(|ip| ip.to_string());
     let mut extra = Vec::new();
     for line in &spec.extra_hosts {
         let Some((name, ip)) = line.split_once([':', '=']) else { continue };
-        let ip = match (ip, gateway) {
-            ("host-gateway", Some(gateway)) => gateway.to_string(),
-            ("host-gateway", None) => "127.0.0.1".to_string(),
+        let ip = match (ip, &gateway) {
+            ("host-gateway", Some(gateway)) => gateway.clone(),
+            ("host-gateway", None) => continue,
             _ => ip.trim_start_matches('[').trim_end_matches(']').to_string(),
         };
         extra.push((ip, name.to_string()));
+    }
+    let bridged = endpoints.values().any(|e| !e.endpoint_id.is_empty() && e.gateway.is_some());
+    let named = extra.iter().any(|(_, name)| name == HOST);
+    if let Some(gateway) = gateway.filter(|_| bridged && !named) {
+        extra.push((gateway, HOST.to_string()));
     }
     let hostname = if spec.hostname.is_empty() { short(&record.id) } else { &spec.hostname };
     let mut names = vec![hostname.to_string()];
@@ -170,38 +191,8 @@ pub(crate) fn hosts_text(
             own.push((*ip, names.clone()));
         }
     }
-    for (_, endpoint) in
-        endpoints.iter().filter(|(name, _)| !matches!(name.as_str(), "bridge" | "host" | "none"))
-    {
-        own.extend(neighbours(inner, record, endpoint));
-    }
     own.extend(linked(inner, record).into_iter().map(|l| (l.ip, l.names)));
     hosts::hosts(&extra, &own)
-}
-
-/// The other members of a user-defined network, by their names; and links, which are names of one container only.
-fn neighbours(
-    inner: &Inner,
-    record: &ContainerRecord,
-    endpoint: &EndpointView,
-) -> Vec<(IpAddr, Vec<String>)> {
-    let mut out = Vec::new();
-    for (id, member) in inner.networks.members(&endpoint.network_id) {
-        if id == record.id {
-            continue;
-        }
-        let mut names = member.endpoint.dns_names.clone();
-        for link in &endpoint.settings.links {
-            let (target, alias) = link.split_once(':').unwrap_or((link, link));
-            if target == member.name || id.starts_with(target) {
-                names.push(alias.to_string());
-            }
-        }
-        if let Some((ip, _)) = member.endpoint.ipv4.or(member.endpoint.ipv6) {
-            out.push((ip, names));
-        }
-    }
-    out
 }
 
 /// A link on the default bridge.
@@ -279,9 +270,14 @@ pub(crate) fn link_env(inner: &Inner, record: &ContainerRecord) -> Result<Vec<St
     Ok(env)
 }
 
-/// /etc/resolv.conf. The first network's gateway answers DNS with the host's resolvers, wherever those listen, unless name
-/// servers were named; without a network there is only what the host's file says.
-pub(crate) fn resolv_text(inner: &Inner, spec: &ContainerSpec, gateway: Option<IpAddr>) -> String {
+/// /etc/resolv.conf. On networks with names it is the embedded resolver. On the default bridge the gateway answers DNS with
+/// the host's resolvers, wherever those listen, unless name servers were named; without a network there is only what the
+/// host's file says.
+pub(crate) fn resolv_text(
+    inner: &Inner,
+    spec: &ContainerSpec,
+    endpoints: &BTreeMap<String, EndpointView>,
+) -> String {
     let settings = &inner.settings;
     let host = std::fs::read_to_string(&settings.host_resolv_conf).unwrap_or_default();
     let host = hosts::parse(&host);
@@ -293,26 +289,42 @@ pub(crate) fn resolv_text(inner: &Inner, spec: &ContainerSpec, gateway: Option<I
         (_, false) => engine.clone(),
         _ => host,
     };
-    let servers = match (&spec.network_mode, gateway) {
+    let search = pick(&spec.dns_search, &settings.dns_search, host.search);
+    let mut options = pick(&spec.dns_options, &settings.dns_options, host.options);
+    let mut joined = endpoints.iter().filter(|(_, e)| !e.endpoint_id.is_empty());
+    if joined.any(|(name, _)| !is_predefined(name)) {
+        if !options.iter().any(|o| o.starts_with("ndots:")) {
+            options.push("ndots:0".to_string());
+        }
+        return hosts::resolv_conf(&Resolver { servers: vec![EMBEDDED.into()], search, options });
+    }
+    let servers = match (&spec.network_mode, order_gateway(endpoints)) {
         (NetworkMode::Host, _) | (_, None) => host.servers,
         (_, Some(gateway)) => vec![gateway.to_string()],
     };
-    hosts::resolv_conf(&Resolver {
-        servers: pick(&spec.dns, &settings.dns, servers),
-        search: pick(&spec.dns_search, &settings.dns_search, host.search),
-        options: pick(&spec.dns_options, &settings.dns_options, host.options),
-    })
+    let servers = pick(&spec.dns, &settings.dns, servers);
+    hosts::resolv_conf(&Resolver { servers, search, options })
 }
 
-/// Writes the hosts files of a user-defined network's members anew, after somebody came or went. The files are written in place
-/// because they are bound into the containers.
-pub(crate) fn refresh(inner: &Inner, network: &str) {
-    for id in inner.networks.members(network).into_keys() {
-        let Ok(handle) = inner.registry.find(&id) else { continue };
-        let snapshot = handle.snapshot();
-        let text = hosts_text(inner, &snapshot.record, &snapshot.state.endpoints);
-        let path = inner.paths.bundle(&id).join("hosts");
-        if let Err(e) = write_in_place(&path, &text) {
+/// Writes a running container's hosts and resolv.conf anew after its networks changed from `before`. They are written in
+/// place, because they are bound into it; a file that it has changed itself is left alone.
+pub(crate) fn rewrite(
+    inner: &Inner,
+    record: &ContainerRecord,
+    before: &BTreeMap<String, EndpointView>,
+    after: &BTreeMap<String, EndpointView>,
+) {
+    let texts = |endpoints| {
+        let resolv = resolv_text(inner, &record.spec, endpoints);
+        [("hosts", hosts_text(inner, record, endpoints)), ("resolv.conf", resolv)]
+    };
+    let bundle = inner.paths.bundle(&record.id);
+    for ((name, old), (_, new)) in texts(before).into_iter().zip(texts(after)) {
+        let path = bundle.join(name);
+        if new == old || std::fs::read_to_string(&path).is_ok_and(|now| now != old) {
+            continue;
+        }
+        if let Err(e) = write_in_place(&path, &new) {
             tracing::warn!("write {}: {e}", path.display());
         }
     }

@@ -4,7 +4,7 @@
 //! and answered on its own channel. A channel that ends is forgotten and nothing else happens.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use bryo_sys::channel::{Channel, Listener};
 use rustix::net::SocketFlags;
@@ -79,6 +79,18 @@ impl Gate {
         let request = serde_json::from_slice::<Request>(&message.data);
         let quit = matches!(request, Ok(Request::Quit));
         let reply = match request {
+            // The resolver's thread answers itself.
+            Ok(Request::Name(known)) => match self.answers_itself(key) {
+                Ok(reply) => {
+                    self.names.name(key, known, message.fds, reply);
+                    return true;
+                }
+                Err(e) => Reply::Failed { message: format!("pass names on: {e}") },
+            },
+            Ok(Request::Settle) => {
+                self.names.settle(key);
+                Reply::Ok
+            }
             Ok(request) => self.carry_out(request, message.fds),
             Err(e) => Reply::Failed { message: format!("a request that cannot be read: {e}") },
         };
@@ -86,6 +98,12 @@ impl Gate {
             send(channel, &reply);
         }
         !quit
+    }
+
+    /// A second descriptor of an engine's channel.
+    fn answers_itself(&self, key: Key) -> io::Result<Channel> {
+        let channel = self.engines.channels.get(key).ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Channel::from_fd(channel.as_fd().try_clone_to_owned()?))
     }
 
     fn carry_out(&mut self, request: Request, fds: Vec<OwnedFd>) -> Reply {
@@ -122,7 +140,12 @@ impl Gate {
                 self.shared.policy.close(addresses);
                 Reply::Ok
             }
-            Request::Quit => Reply::Ok,
+            Request::Unname { container } => {
+                self.names.unname(container);
+                Reply::Ok
+            }
+            // These are handled where the channel is known.
+            Request::Name(_) | Request::Settle | Request::Quit => Reply::Ok,
         }
     }
 

@@ -17,8 +17,8 @@
 //! The inner sockets of published TCP ports are made in the containers' own network namespaces where the engine gives
 //! them (`homes.rs`).
 //!
-//! One thread, one epoll loop (this file), a servant thread that lives inside (`servant.rs`), and an usher that enters
-//! the containers' namespaces. `policy.rs` decides
+//! One thread, one epoll loop (this file), a servant thread that lives inside (`servant.rs`), an usher that enters
+//! the containers' namespaces, and the resolver's thread (`names`). `policy.rs` decides
 //! what may be connected; `quota.rs` keeps containers from starving each other; `control.rs` talks to engines.
 //!
 //! On failure: what cannot be set up at the start is told to the engine as [`Reply::Failed`] and the process ends. After
@@ -33,6 +33,7 @@ mod echo;
 mod endpoints;
 mod homes;
 mod mover;
+mod names;
 mod outward;
 mod owner;
 mod packet;
@@ -65,6 +66,7 @@ use dial::Dials;
 use echo::Echoes;
 use endpoints::Endpoints;
 use homes::Homes;
+use names::Names;
 use packet::Packet;
 use policy::Policy;
 use poll::{Event, Kind, Poller, READ, Token};
@@ -76,12 +78,15 @@ use servant::{Pools, Servant};
 use shared::Shared;
 use stream::Streams;
 
+pub use names::resolver_sockets;
 pub use owner::of_port as port_holder;
 
 /// How often things that are over by time are looked for, while there are any.
 const SWEEP: Duration = Duration::from_secs(1);
 /// The tun device's in a probe, as the engine's default has it.
 const MTU: u32 = 65520;
+/// The resolver's part of the descriptors, as a divisor.
+const NAMES_PART: u64 = 8;
 
 /// The gate's whole state.
 struct Gate {
@@ -97,6 +102,7 @@ struct Gate {
     ports: Ports,
     datagrams: Datagrams,
     echoes: Echoes,
+    names: Names,
     packet: Vec<u8>,
     swept: Instant,
 }
@@ -163,9 +169,12 @@ fn start(config: &GateConfig) -> Result<Gate, Error> {
             Resolvers::from_file(PathBuf::from(&config.resolv_conf)),
             Endpoints::new(inside.route),
         ),
-        quota: Quota::new(descriptors),
+        quota: Quota::new(descriptors - descriptors / NAMES_PART),
         now: Instant::now(),
     };
+    let resolvers = Resolvers::from_file(PathBuf::from(&config.resolv_conf));
+    let (usher, netns) = (shared.homes.usher().clone(), Path::new(&config.netns));
+    let names = Names::start(resolvers, usher, netns, descriptors / NAMES_PART)?;
     drop_privileges(&shared, &removals)?;
     // A gate that was killed leaves its socket's file.
     let _ = std::fs::remove_file(&config.socket);
@@ -187,6 +196,7 @@ fn start(config: &GateConfig) -> Result<Gate, Error> {
         ports: Ports::new(),
         datagrams: Datagrams::new(inside.listeners.tproxy),
         echoes: Echoes::new(),
+        names,
         packet: vec![0; 65536],
         swept: shared.now,
         shared,
@@ -277,6 +287,12 @@ impl Gate {
             }
             Kind::EngineListener => self.accept_engine(),
             Kind::Engine => return self.handle_engine(key),
+            // Of the resolver's own loop.
+            Kind::NamesOrders
+            | Kind::NamesUdp
+            | Kind::NamesTcp
+            | Kind::NamesStream
+            | Kind::NamesUpstream => {}
         }
         true
     }

@@ -41,9 +41,19 @@ pub enum Kind {
     DatagramOuter,
     /// An ICMP echo socket.
     Echo,
+    /// Orders for the resolver's thread.
+    NamesOrders,
+    /// A container's resolver, UDP.
+    NamesUdp,
+    /// A container's resolver, TCP.
+    NamesTcp,
+    /// A TCP connection to a resolver.
+    NamesStream,
+    /// A question passed on to a server.
+    NamesUpstream,
 }
 
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 18] = [
     Kind::EngineListener,
     Kind::Engine,
     Kind::Tun,
@@ -57,6 +67,11 @@ const KINDS: [Kind; 13] = [
     Kind::DatagramInner,
     Kind::DatagramOuter,
     Kind::Echo,
+    Kind::NamesOrders,
+    Kind::NamesUdp,
+    Kind::NamesTcp,
+    Kind::NamesStream,
+    Kind::NamesUpstream,
 ];
 
 /// A kind and a key.

@@ -2,9 +2,9 @@
 //!
 //! | | should | must not |
 //! |---|---|---|
-//! | loop thread | connect, listen and relay with the user's own rights | have any capability: it reads what containers send |
+//! | loop and resolver's thread | connect, listen and relay with the user's own rights | have any capability: it reads what containers send |
 //! | servant, removal | make transparent sockets, change bridges and firewall (CAP_NET_ADMIN) | have any other capability |
-//! | usher | enter containers' network namespaces (CAP_SYS_ADMIN) and make marked sockets there (CAP_NET_ADMIN) | have any other capability |
+//! | usher | enter containers' network namespaces (CAP_SYS_ADMIN) and make sockets there, marked ones (CAP_NET_ADMIN) and resolvers (CAP_NET_BIND_SERVICE) | have any other capability |
 //! | all | | gain rights by executing anything (no_new_privs) |
 //!
 //! Threads of one process share memory, so this is no wall between them; it takes away what each does not need, above
@@ -34,5 +34,7 @@ pub fn keep_net_admin() -> io::Result<()> {
 
 /// For the usher.
 pub fn keep_entering() -> io::Result<()> {
-    keep_only(CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN)
+    keep_only(
+        CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN | CapabilitySet::NET_BIND_SERVICE,
+    )
 }
