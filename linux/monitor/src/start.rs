@@ -79,11 +79,7 @@ impl Monitor {
     }
 
     /// Starts it with the built-in runtime.
-    fn create(
-        &mut self,
-        spec: &Spec,
-        resolver: Option<&Channel>,
-    ) -> Result<Started, Failure> {
+    fn create(&mut self, spec: &Spec, resolver: Option<&Channel>) -> Result<Started, Failure> {
         let config = &self.bundle.config;
         let (stdio, ends) = stdio(config.tty, config.tty_size, config.open_stdin)
             .map_err(|e| Failure::other("cannot make the container's pipes", e))?;

@@ -80,7 +80,8 @@ impl Owner {
     /// Networks (from `before`) or names of the running container have changed: returns when the resolver knows, and its own
     /// files say.
     pub(super) async fn names_changed(&self, before: BTreeMap<String, EndpointView>) {
-        if !self.is_running() || matches!(self.record.spec.network_mode, NetworkMode::Container(_)) {
+        if !self.is_running() || matches!(self.record.spec.network_mode, NetworkMode::Container(_))
+        {
             return;
         }
         let known = self.known();

@@ -14,7 +14,6 @@
 //! container stays as it was, with the error and an exit code (127: no such program, 126: cannot be executed, else 128).
 
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::time::Instant;
 
 use bryo_monitor::messages::{

@@ -34,7 +34,5 @@ pub fn keep_net_admin() -> io::Result<()> {
 
 /// For the usher.
 pub fn keep_entering() -> io::Result<()> {
-    keep_only(
-        CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN | CapabilitySet::NET_BIND_SERVICE,
-    )
+    keep_only(CapabilitySet::NET_ADMIN | CapabilitySet::SYS_ADMIN | CapabilitySet::NET_BIND_SERVICE)
 }

@@ -45,9 +45,18 @@ pub use listen::resolver_sockets;
 /// What the thread is told.
 enum Order {
     /// From which engine, what, and the descriptors beside it. Answered on the channel.
-    Name { engine: Key, known: Known, fds: Vec<OwnedFd>, reply: Channel },
-    Unname { container: String },
-    Settle { engine: Key },
+    Name {
+        engine: Key,
+        known: Known,
+        fds: Vec<OwnedFd>,
+        reply: Channel,
+    },
+    Unname {
+        container: String,
+    },
+    Settle {
+        engine: Key,
+    },
 }
 
 /// The gate's handle on the thread.

@@ -182,9 +182,8 @@ impl Server {
             _ => return Ok(()),
         };
         let name: Rc<str> = Rc::from(container);
-        let [udp, tcp] = made.map(|fd| {
-            self.sockets.insert(Socket { container: Rc::clone(&name), fd: Rc::new(fd) })
-        });
+        let [udp, tcp] = made
+            .map(|fd| self.sockets.insert(Socket { container: Rc::clone(&name), fd: Rc::new(fd) }));
         for (key, kind) in [(udp, Kind::NamesUdp), (tcp, Kind::NamesTcp)] {
             if let Some(socket) = self.sockets.get(key) {
                 let watched = self.poll.add(socket.fd.as_ref(), Token::new(kind, key), READ);
