@@ -138,9 +138,13 @@ fn delete_rule() {
 
 fn sabotage(world: &mut World) {
     let (bad, good) = (world.container(2), world.container(3));
-    let (_bad_server, good_server) = (bad.listen(80), good.listen(80));
+    let (bad_server, good_server) = (bad.listen(80), good.listen(80));
     let bad_port = world.publish(Protocol::Tcp, 0, &bad, 80);
+    // The rule is made beside everything else, and is there at the first connection.
+    let mut first = TcpStream::connect((Ipv4Addr::LOCALHOST, bad_port)).expect("connect");
+    echo_once(&bad_server, &mut first, 10);
     let good_port = world.publish(Protocol::Tcp, 0, &good, 80);
+    drop(first);
     bad.run(delete_rule);
     let stuck: Vec<TcpStream> = (0..50)
         .map(|_| TcpStream::connect((Ipv4Addr::LOCALHOST, bad_port)).expect("accepted"))
