@@ -22,10 +22,13 @@ const DU: &str = "Usage:  bryo du [PATH...]\n\n\
     Show what each file and folder in a folder takes on the disk, also those of subordinate ids; largest last.\n\
     Without a path: the engine's data.\n";
 
+/// A command's work on its words; the result is its exit status.
+type Work = fn(&[String]) -> Result<u8>;
+
 /// Whether a command is one of these, and runs it.
 pub fn run(words: &[String]) -> Option<Result<u8>> {
     let (verb, rest) = words.split_first()?;
-    let (usage, work): (_, fn(&[String]) -> Result<u8>) = match verb.as_str() {
+    let (usage, work): (_, Work) = match verb.as_str() {
         "unshare" => (UNSHARE, unshare),
         "du" => (DU, du),
         _ => return None,

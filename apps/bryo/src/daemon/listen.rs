@@ -26,7 +26,7 @@ pub struct Sockets {
 
 impl Sockets {
     /// Where the API is served over TCP.
-    pub fn tcp_addresses(&self) -> Vec<std::net::SocketAddr> {
+    pub fn tcp_addresses(&self) -> Vec<SocketAddr> {
         let address = |listener: &Listener| match listener {
             Listener::Unix(_) => None,
             Listener::Tcp(l) | Listener::Tls(l, _) => l.local_addr().ok(),

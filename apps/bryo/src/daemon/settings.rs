@@ -1,7 +1,5 @@
 //! The configuration as the engine wants it.
 
-use std::path::PathBuf;
-
 use bryo_core::{Reloadable, Settings};
 use bryo_rootless::Entered;
 

@@ -20,10 +20,9 @@ pub const CONTEXT: &str = "rootless";
 pub fn command(setup: &mut Setup) -> Result<bool, SetupError> {
     let findings = check::all(setup);
     let satisfied = check::print(setup, &findings, false);
-    if !satisfied
-        && !(setup.options.force
-            && findings.iter().filter(|f| f.is_missing()).all(check::is_single_id))
-    {
+    let only_ids_miss = || findings.iter().filter(|f| f.is_missing()).all(check::is_single_id);
+    let forced = setup.options.force && only_ids_miss();
+    if !satisfied && !forced {
         return Ok(false);
     }
     if !satisfied {

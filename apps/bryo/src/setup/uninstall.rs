@@ -36,7 +36,7 @@ pub fn command(setup: &mut Setup) -> Result<bool, SetupError> {
     let mut steps = Steps { setup, failed: false };
     steps.try_step(|s| stop(s, &place));
     steps.try_step(|s| units(s, &place));
-    steps.try_step(|s| profile_lines(s));
+    steps.try_step(profile_lines);
     steps.try_step(|s| context(s, &place));
     let out = &setup.out;
     out.info(
