@@ -34,8 +34,9 @@ def test_run_it_has_a_terminal_of_the_right_size(on_terminal, engine):
 
 
 def test_a_new_size_reaches_the_container(on_terminal):
-    t = on_terminal('run', '-it', '--rm', 'busybox', 'sh')
-    t.type("trap 'echo now $(stty size)' WINCH; echo rea''dy; while :; do sleep 0.1; done\n")
+    # Not typed into a shell: with job control, the signal goes to the program in the foreground, here sleep.
+    program = "trap 'echo now $(stty size)' WINCH; echo ready; while :; do sleep 0.1; done"
+    t = on_terminal('run', '-it', '--rm', 'busybox', 'sh', '-c', program)
     t.wait('ready')
     t.resize(40, 111)
     t.wait('now 40 111')

@@ -142,7 +142,7 @@ impl Wait {
     }
 
     /// Whether it ends within a moment.
-    async fn ends_soon(&mut self) -> bool {
+    pub async fn ends_soon(&mut self) -> bool {
         for _ in 0..40 {
             if self.answer.is_finished() {
                 return true;

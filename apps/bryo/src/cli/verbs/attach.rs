@@ -52,7 +52,7 @@ pub async fn attach(context: Context, p: Parsed) -> Result<u8> {
         pairs.push(("detachKeys", keys.to_owned()));
     }
     let path = format!("/containers/{}/attach{}", segment(&container.id), query(&pairs));
-    let wait = Wait::register(&context, &container.id, "not-running").await?;
+    let mut wait = Wait::register(&context, &container.id, "not-running").await?;
     let mut session = client.upgrade::<()>(&path, None).await?;
     if tty {
         session.set_raw();
@@ -68,7 +68,8 @@ pub async fn attach(context: Context, p: Parsed) -> Result<u8> {
     session::run(session, input).await?;
     drop(raw);
     match inspect(&context, &container.id).await {
-        Ok(now) if now.state.running => Ok(0),
+        // Left by the detach keys, unless its end is only not known yet: the stream ends with the program, a moment before.
+        Ok(now) if now.state.running && !wait.ends_soon().await => Ok(0),
         _ => wait.code().await,
     }
 }
